@@ -1,0 +1,53 @@
+"""The discriminator: a PatchGAN with class attention and spectral normalisation."""
+
+import functools
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import DTypeLike
+
+from ugatit_jax.models.attention import ClassAttention
+from ugatit_jax.models.layers import Conv, Initializer
+
+
+class Judgement(NamedTuple):
+    """What a discriminator returns."""
+
+    logits: Array  # [N, h, w], one per patch; > 0: "real"
+    cam_logits: Array  # [N, 2]
+    heatmap: Array  # [N, h + 2, w + 2]
+
+
+class Discriminator(nn.Module):
+    """Tell real pictures of a domain from translated ones (paper, tables 5 and 6).
+
+    The local one has 5 layers, the global one 7; each stride doubles the patch that a logit sees.
+    """
+
+    base_width: int = 64
+    layers: int = 7
+    kernel_init: Initializer = nn.initializers.normal(0.02)
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array) -> Judgement:
+        """Judge x [N, H, W, 3] in [-1, 1]; H and W are at least `minimum_size(layers)`."""
+        init = {"kernel_init": self.kernel_init, "dtype": self.dtype}
+        conv = functools.partial(Conv, use_bias=True, **init)
+        activation = functools.partial(nn.leaky_relu, negative_slope=0.2)
+
+        for i in range(self.layers - 1):
+            stride = 2 if i < self.layers - 2 else 1
+            width = self.base_width * 2**i
+            x = conv(width, 4, stride, padding=1, spectral_norm=True, name=f"conv_{i}")(x)
+            x = activation(x)
+        x, cam_logits, heatmap = ClassAttention(conv, activation, spectral_norm=True, name="cam")(x)
+        logit = conv(1, 4, padding=1, use_bias=False, spectral_norm=True, name="logit")
+        return Judgement(logit(x)[..., 0].astype(cam_logits.dtype), cam_logits, heatmap)
+
+
+def minimum_size(layers: int) -> int:
+    """Return the smallest side, in px, that a discriminator of so many layers takes."""
+    return 3 * 2 ** (layers - 2)

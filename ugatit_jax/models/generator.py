@@ -1,0 +1,78 @@
+"""The generator: encoder, class attention, and a decoder whose AdaLIN the attention steers."""
+
+import functools
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import DTypeLike
+
+from ugatit_jax.models import normalization
+from ugatit_jax.models.attention import ClassAttention
+from ugatit_jax.models.layers import Conv, Initializer, ResidualBlock, UpSample
+
+
+class Translation(NamedTuple):
+    """What a generator returns."""
+
+    image: Array  # [N, H, W, 3], in (-1, 1)
+    cam_logits: Array  # [N, 2]; > 0: "from the source domain"
+    heatmap: Array  # [N, H/4, W/4]
+
+
+class Generator(nn.Module):
+    """Translate pictures from one domain into the other (paper, table 4)."""
+
+    base_width: int = 64
+    residual_blocks: int = 4
+    light: bool = False
+    kernel_init: Initializer = nn.initializers.normal(0.02)
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array) -> Translation:
+        """Translate x [N, H, W, 3] in [-1, 1]; H and W are multiples of 4.
+
+        A full generator takes the H and W that it was initialised with, a light one any.
+        """
+        init = {"kernel_init": self.kernel_init, "dtype": self.dtype}
+        conv = functools.partial(Conv, **init)
+        width = self.base_width
+
+        x = conv(width, 7, padding=3, name="down_0")(x)
+        x = nn.relu(normalization.instance_normalize(x))
+        for i in (1, 2):
+            x = conv(width * 2**i, 3, stride=2, padding=1, name=f"down_{i}")(x)
+            x = nn.relu(normalization.instance_normalize(x))
+        for i in range(self.residual_blocks):
+            x = ResidualBlock(conv, adaptive=False, name=f"encoder_{i}")(x)
+
+        x, cam_logits, heatmap = ClassAttention(conv, nn.relu, name="cam")(x)
+        gamma, beta = StyleMLP(self.light, **init, name="mlp")(x)
+
+        for i in range(self.residual_blocks):
+            x = ResidualBlock(conv, adaptive=True, name=f"decoder_{i}")(x, gamma, beta)
+        for i in (0, 1):
+            x = UpSample(conv, width * 2 ** (1 - i), name=f"up_{i}")(x)
+        x = conv(3, 7, padding=3, name="to_rgb")(x)
+        return Translation(jnp.tanh(x.astype(cam_logits.dtype)), cam_logits, heatmap)
+
+
+class StyleMLP(nn.Module):
+    """Compute AdaLIN's gamma and beta from the attended features."""
+
+    light: bool
+    kernel_init: Initializer
+    dtype: DTypeLike
+
+    @nn.compact
+    def __call__(self, x: Array) -> tuple[Array, Array]:
+        """Return gamma and beta, both [N, C], for x [N, H, W, C]."""
+        dense = functools.partial(
+            nn.Dense, x.shape[-1], use_bias=False, kernel_init=self.kernel_init, dtype=self.dtype
+        )
+        x = x.mean((1, 2)) if self.light else x.reshape(x.shape[0], -1)
+        x = nn.relu(dense(name="fc_0")(x))
+        x = nn.relu(dense(name="fc_1")(x))
+        return dense(name="gamma")(x), dense(name="beta")(x)

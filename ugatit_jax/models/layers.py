@@ -1,0 +1,142 @@
+"""Layers of both networks: reflect-padded convolution, residual blocks, up-sampling, spectral norm."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import DTypeLike
+
+from ugatit_jax.models import normalization
+
+Initializer = Callable[..., Array]
+
+
+def reflect_pad(x: Array, padding: int) -> Array:
+    """Mirror x [N, H, W, C] at its borders, `padding` pixels wide on every side."""
+    return jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)), mode="reflect")
+
+
+def convolve(x: Array, kernel: Array, stride: int) -> Array:
+    """Convolve x [N, H, W, I] with kernel [h, w, I, O], without padding."""
+    return jax.lax.conv_general_dilated(
+        x, kernel, (stride, stride), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+
+
+class Conv(nn.Module):
+    """Reflect-padded convolution, optionally with spectral normalisation.
+
+    Parameters are `kernel` [h, w, in, out] and `bias` [out]. With spectral_norm the collection
+    'spectral' holds the estimates `u` and `v` of the kernel's first singular vectors.
+    """
+
+    features: int
+    kernel_size: int
+    stride: int = 1
+    padding: int = 0
+    use_bias: bool = False
+    spectral_norm: bool = False
+    kernel_init: Initializer = nn.initializers.normal(0.02)
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Return [N, H', W', features] in `dtype`, H' = (H + 2 padding - kernel_size) // stride + 1."""
+        shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
+        kernel = self.param("kernel", self.kernel_init, shape)
+        if self.spectral_norm:
+            kernel = kernel / spectral_sigma(self, kernel)
+        x = reflect_pad(x.astype(self.dtype), self.padding)
+        x = convolve(x, kernel.astype(self.dtype), self.stride)
+        if self.use_bias:
+            bias = self.param("bias", nn.initializers.zeros, (self.features,))
+            x = x + bias.astype(self.dtype)
+        return x
+
+
+class ResidualBlock(nn.Module):
+    """x + norm(conv(relu(norm(conv(x))))), with instance normalisation or AdaLIN."""
+
+    conv: Callable[..., Conv]
+    adaptive: bool
+
+    @nn.compact
+    def __call__(self, x: Array, gamma: Array | None = None, beta: Array | None = None) -> Array:
+        """Return [N, H, W, C] for x [N, H, W, C]; gamma and beta [N, C] go to AdaLIN."""
+
+        def normalize(y: Array, name: str) -> Array:
+            if self.adaptive:
+                return normalization.AdaLIN(name=name)(y, gamma, beta)
+            return normalization.instance_normalize(y)
+
+        features = x.shape[-1]
+        y = self.conv(features, 3, padding=1, name="conv_0")(x)
+        y = nn.relu(normalize(y, "norm_0"))
+        y = self.conv(features, 3, padding=1, name="conv_1")(y)
+        return x + normalize(y, "norm_1")
+
+
+class UpSample(nn.Module):
+    """Nearest-neighbour ×2, convolution, LIN, ReLU."""
+
+    conv: Callable[..., Conv]
+    features: int
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Return [N, 2H, 2W, features] for x [N, H, W, C]."""
+        x = x.repeat(2, axis=1).repeat(2, axis=2)
+        x = self.conv(self.features, 3, padding=1, name="conv")(x)
+        return nn.relu(normalization.LIN(name="norm")(x))
+
+
+# --- Spectral normalisation (Miyato et al., 2018) ---------------------------------------------
+# The forward pass only reads u and v. They move in `power_iteration`, which the training step
+# calls where it means to: explicit, pure, and one call serves any number of forward passes.
+
+
+def spectral_sigma(module: nn.Module, kernel: Array) -> Array:
+    """Return u·Wv, the estimate of the kernel's largest singular value, W = kernel as a matrix.
+
+    u and v are constants: the gradient flows through W alone.
+    """
+    matrix = kernel.reshape(-1, kernel.shape[-1])
+    v, u = (
+        module.variable("spectral", name, _unit_vector, module, size).value
+        for name, size in zip(("v", "u"), matrix.shape, strict=True)
+    )
+    return v @ matrix @ u
+
+
+def power_iteration(params: Mapping[str, Any], spectral: Mapping[str, Any]) -> dict[str, Any]:
+    """Return 'spectral' after one power iteration of every layer in it: v ← Wᵀu, u ← Wv, normalised.
+
+    Args:
+      params: the network's parameters.
+      spectral: its 'spectral' collection, {layer: … {'u': [out], 'v': [in]}}.
+    """
+    if "u" not in spectral:
+        return {name: power_iteration(params[name], spectral[name]) for name in spectral}
+    matrix = jax.lax.stop_gradient(params["kernel"])
+    matrix = matrix.reshape(-1, matrix.shape[-1])
+    v = _normalize(matrix @ spectral["u"])
+    return {"u": _normalize(v @ matrix), "v": v}
+
+
+def _normalize(x: Array) -> Array:
+    return x / jnp.maximum(jnp.linalg.norm(x), 1e-12)
+
+
+def _unit_vector(module: nn.Module, size: int) -> Array:
+    return _normalize(jax.random.normal(module.make_rng("params"), (size,)))
+
+
+def fan_in_uniform(key: Array, shape: Sequence[int], dtype: DTypeLike = jnp.float32) -> Array:
+    """Draw a kernel [..., in, out] from U(±1/sqrt(fan_in)), PyTorch's default."""
+    fan_in = 1
+    for size in shape[:-1]:
+        fan_in *= size
+    return jax.random.uniform(key, shape, dtype, -1.0, 1.0) / jnp.sqrt(fan_in).astype(dtype)
