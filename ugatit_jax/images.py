@@ -15,32 +15,30 @@ _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
 A = TypeVar("A", bound=Any)
 
 
-def decode(source: bytes | Path) -> np.ndarray:
+def decode(source: bytes | Path, name: str = "") -> np.ndarray:
     """Read a picture as it is meant to be seen: upright, over white, in colour.
 
     Takes JPEG, PNG, WebP, BMP and GIF (its first frame) in any colour mode, as
-    a file or as its bytes. Returns uint8 [H, W, 3]. Raises `InputError`, with
-    the file's name where there is one, for what is no picture or a broken one.
+    a file or as its bytes. Returns uint8 [H, W, 3]. Raises `InputError` for what
+    is no picture or a broken one, under `name` or else the name of the file.
     """
-    name = "the picture" if isinstance(source, bytes) else f"the picture {source}"
     try:
         data = source if isinstance(source, bytes) else source.read_bytes()
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             image.load()
             return np.array(_to_rgb(_upright(image)))
-    except UnidentifiedImageError:
-        reason = f"it is none of {', '.join(_FORMATS)}"
-    except OSError as error:
-        reason = error.strerror or str(error)
     except Exception as error:  # Pillow's decoders raise all kinds on broken files
-        reason = str(error) or type(error).__name__
-    raise InputError(f"cannot read {name}: {reason}; replace it or leave it out")
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        if isinstance(error, UnidentifiedImageError):
+            reason = f"it is none of {', '.join(_FORMATS)}"
+        name = name or (str(source) if isinstance(source, Path) else "picture")
+        raise InputError(f"cannot read {name}: {reason}; replace it or leave it out") from error
 
 
 def _upright(image: Image.Image) -> Image.Image:
     try:
         return ImageOps.exif_transpose(image)
-    except Exception:  # a picture is good although its EXIF block is not
+    except Exception:  # noqa: BLE001  a picture is good although its EXIF block is not
         return image
 
 
