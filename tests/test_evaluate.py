@@ -1,0 +1,156 @@
+"""Scores against scores computed by other means; a whole evaluation on small files."""
+
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+
+from configs.default import get_config
+from ugatit_jax.datasets import Domain
+from ugatit_jax.errors import InputError
+from ugatit_jax.evaluate import evaluate_direction, l1, score_table, ssim, verdict
+from ugatit_jax.models import build_generator
+from ugatit_jax.translate import Translator
+
+
+def noise(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def ssim_by_scipy(x: np.ndarray, y: np.ndarray) -> float:
+    """Wang et al. 2004, equation 13, in float64."""
+
+    def blur(z: np.ndarray) -> np.ndarray:  # radius 5: a window of 11 px, whole ones only
+        return gaussian_filter(z, 1.5, radius=5, axes=(0, 1))[5:-5, 5:-5]
+
+    x, y = x.astype(np.float64) / 255, y.astype(np.float64) / 255
+    mean_x, mean_y = blur(x), blur(y)
+    var_x, var_y = blur(x * x) - mean_x**2, blur(y * y) - mean_y**2
+    covariance = blur(x * y) - mean_x * mean_y
+    c1, c2 = 0.01**2, 0.03**2
+    similarity = ((2 * mean_x * mean_y + c1) * (2 * covariance + c2)) / (
+        (mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2)
+    )
+    return float(similarity.mean())
+
+
+@pytest.mark.parametrize("mix", [0.0, 0.3, 0.9, 1.0])
+def test_ssim_is_that_of_the_paper(mix: float) -> None:
+    x, other = noise(24, 40, 3), noise(24, 40, 3, seed=1)
+    x[:, :20] = 200  # half of it flat, where the constants decide
+    y = np.rint(mix * x + (1 - mix) * other).astype(np.uint8)
+    assert ssim(x, y) == pytest.approx(ssim_by_scipy(x, y), abs=1e-4)
+
+
+def test_ssim_of_a_negative_is_negative() -> None:
+    x = noise(24, 24, 3)
+    assert ssim(x, 255 - x) == pytest.approx(ssim_by_scipy(x, 255 - x), abs=1e-4)
+    assert ssim(x, 255 - x) < 0
+
+
+def test_l1_is_on_a_scale_of_one() -> None:
+    black = np.zeros((4, 4, 3), np.uint8)
+    assert l1(black, black + 255) == l1(black + 255, black) == 1.0
+    assert l1(black + 10, black + 61) == pytest.approx(0.2)
+
+
+def write_domain(folder: Path, names: list[str], seed: int = 0) -> Domain:
+    files = [folder / name for name in names]
+    for i, file in enumerate(files):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(noise(16, 16, 3, seed=seed + i)).save(file)
+    return Domain(names, files)
+
+
+@pytest.fixture(scope="module")
+def translator() -> Translator:
+    config = get_config("light")
+    config.model.base_width = 4
+    config.model.residual_blocks = 1
+    config.data.image_size = (16, 16)
+    init = build_generator(config).init
+    shapes = jax.eval_shape(init, jax.random.key(0), np.zeros((1, 16, 16, 3)))["params"]
+    rng = np.random.default_rng(0)  # compiles nothing, unlike the generator's own initialisation
+    params = {
+        direction: jax.tree.map(
+            lambda x: rng.normal(scale=0.2, size=x.shape).astype(np.float32), shapes
+        )
+        for direction in ("a2b", "b2a")
+    }
+    return Translator(config, 7, params)
+
+
+NAMES = ["one.png", "x/two.png", *(f"{i}.png" for i in range(8))]
+
+
+def test_translations_are_written_under_the_names_of_their_inputs(
+    translator: Translator, tmp_path: Path
+) -> None:
+    sources = write_domain(tmp_path / "in", NAMES)
+    scores, rows = evaluate_direction(translator, "b2a", sources, None, tmp_path / "out")
+    assert scores == {}
+    for i, (name, row) in enumerate(zip(NAMES, rows, strict=True)):
+        written = np.asarray(Image.open(tmp_path / "out" / name))
+        expected = translator(noise(16, 16, 3, seed=i), "b2a")
+        np.testing.assert_allclose(written, expected.astype(int), atol=1)
+        assert row.name == name and list(row.pictures) == ["input", "translation", "attention"]
+        np.testing.assert_array_equal(row.pictures["translation"], written)
+
+
+def test_scores_are_means_against_the_counterparts(translator: Translator, tmp_path: Path) -> None:
+    sources = write_domain(tmp_path / "in", NAMES)
+    truths = write_domain(tmp_path / "truth", NAMES, seed=100)
+    scores, rows = evaluate_direction(translator, "a2b", sources, truths, tmp_path / "out")
+    for what in ("translation", "input"):
+        pairs = [(row.pictures[what], row.pictures["true counterpart"]) for row in rows]
+        differences = [np.abs(x.astype(float) - y).mean() / 255 for x, y in pairs]
+        assert scores["L1"][what] == pytest.approx(np.mean(differences))
+        assert scores["SSIM"][what] == pytest.approx(
+            np.mean([ssim_by_scipy(x, y) for x, y in pairs]), abs=1e-4
+        )
+    for i, row in enumerate(rows):
+        np.testing.assert_array_equal(row.pictures["input"], noise(16, 16, 3, seed=i))
+        np.testing.assert_array_equal(
+            row.pictures["true counterpart"], noise(16, 16, 3, seed=100 + i)
+        )
+
+
+def test_a_perfect_translation_has_perfect_scores(translator: Translator, tmp_path: Path) -> None:
+    sources = write_domain(tmp_path / "in", NAMES[:2])
+    evaluate_direction(translator, "a2b", sources, None, tmp_path / "truth")
+    truths = Domain(NAMES[:2], [tmp_path / "truth" / name for name in NAMES[:2]])
+    scores, _ = evaluate_direction(translator, "a2b", sources, truths, tmp_path / "out")
+    assert scores["L1"]["translation"] == 0 and scores["L1"]["input"] > 0
+    assert scores["SSIM"]["translation"] == pytest.approx(1, abs=1e-5)
+    assert verdict("a2b", scores).startswith("A to B: ")
+    assert "better on L1 and better on SSIM" in verdict("a2b", scores)
+
+
+def test_a_tie_is_not_better() -> None:
+    same = {"translation": 0.5, "input": 0.5}
+    worse = {"translation": 0.7, "input": 0.8}
+    assert "not better on L1 and not better on SSIM" in verdict("b2a", {"L1": same, "SSIM": worse})
+    assert " better on L1 and not better on SSIM" in verdict("b2a", {"L1": worse, "SSIM": same})
+
+
+def test_score_table() -> None:
+    scores = {
+        "L1": {"translation": 0.12345, "input": 0.5},
+        "SSIM": {"translation": 0.9, "input": 0.1},
+    }
+    assert score_table({"a2b": scores}) == [
+        ["", "L1 translation", "L1 input", "SSIM translation", "SSIM input"],
+        ["A to B", "0.1235", "0.5000", "0.9000", "0.1000"],
+    ]
+    assert score_table({}) == []
+
+
+def test_names_that_would_overwrite_each_other_are_refused(
+    translator: Translator, tmp_path: Path
+) -> None:
+    sources = write_domain(tmp_path / "in", ["cat.bmp", "cat.png"])
+    with pytest.raises(InputError, match="cat.bmp and cat.png would both become"):
+        evaluate_direction(translator, "a2b", sources, None, tmp_path / "out")
