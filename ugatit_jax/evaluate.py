@@ -45,7 +45,8 @@ def l1(x: np.ndarray, y: np.ndarray) -> float:
 def ssim(x: np.ndarray, y: np.ndarray) -> float:
     """Structural similarity of two uint8 pictures [h, w, 3], 1 for equal ones.
 
-    The mean of the channels'. Wang et al. 2004 with their Gaussian window (11 px, sigma 1.5), without padding.
+    Wang et al. 2004 with their Gaussian window (11 px, sigma 1.5), without padding; the mean of
+    the three channels.
     """
     return float(_jitted_ssim(x.astype(np.float32) / 255, y.astype(np.float32) / 255))
 
@@ -55,8 +56,9 @@ def evaluate(
 ) -> tuple[dict[str, Any], Path]:
     """Evaluate the newest checkpoint of a run, or that of `step`.
 
-    limit: at most so many test pictures of each domain. Returns the report and its folder. The report has scores where the data set
-    knows the true counterparts. Raises `InputError` for a bad run directory or data set.
+    limit: at most so many test pictures of each domain. Returns the report, with scores where the
+    data set knows the true counterparts, and the folder that everything was written to. Raises
+    `InputError` for a bad run directory or data set.
     """
     if limit is not None and limit < 1:
         raise InputError(f"--limit {limit} leaves no pictures: give 1 or more")
@@ -97,7 +99,9 @@ def evaluate(
     }
     (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     title = f"{run_dir.resolve().name}, step {translator.step:,}"
-    summary = [describe(report), *report["verdict"]]
+    summary = [f"{describe(report)} At most {GALLERY_ROWS} of each are shown.", *report["verdict"]]
+    if scores:
+        summary.append("Scores are against the true counterpart: L1 low, SSIM high is better.")
     write_gallery(folder / "index.html", title, sections, summary, score_table(scores))
     return report, folder
 
@@ -154,11 +158,14 @@ def verdict(direction: str, scores: Scores) -> str:
         "L1": scores["L1"]["translation"] < scores["L1"]["input"],
         "SSIM": scores["SSIM"]["translation"] > scores["SSIM"]["input"],
     }
-    parts = [f"{'better' if beaten else 'not better'} on {name}" for name, beaten in beats.items()]
-    return (
-        f"{DIRECTION_TITLES[direction]}: against the true counterpart, the translation is "
-        f"{' and '.join(parts)} than the untranslated input."
-    )
+    won = [name for name in beats if beats[name]]
+    lost = [name for name in beats if not beats[name]]
+    if won and lost:
+        where = f"{won[0]}, but not on {lost[0]}"
+    else:
+        where = "both scores" if won else "neither score"
+    title = DIRECTION_TITLES[direction]
+    return f"{title}: the translation beats the untranslated input on {where}."
 
 
 def describe(report: dict[str, Any]) -> str:

@@ -219,7 +219,10 @@ tbody th { color: var(--ink); white-space: nowrap; }
 article { margin-top: 1.25rem; padding-top: 1.25rem; border-top: 1px solid var(--line); }
 .row { display: grid; gap: .75rem; grid-template-columns: repeat(4, minmax(0, 16rem)); }
 figure { margin: 0; }
-img { display: block; width: 100%; height: auto; border-radius: 4px; }
+img {
+  display: block; width: 100%; height: auto;
+  border-radius: 4px; box-shadow: 0 0 0 1px var(--line);
+}
 figcaption { margin-top: .3rem; font-size: .8125rem; color: var(--faint); }
 @media (max-width: 40rem) {
   body { padding: 1.25rem 1rem 3rem; }
