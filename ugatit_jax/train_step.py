@@ -59,12 +59,12 @@ def create_state(config: ConfigDict) -> TrainState:
     networks, optimizer = build_networks(config), build_optimizer(config)
     picture = jnp.zeros((1, *config.data.image_size, 3))
     keys = iter(jax.random.split(jax.random.key(config.seed), 6))
-    generators = {
-        direction: networks.generator.init(next(keys), picture)["params"]
-        for direction in ("a2b", "b2a")
-    }
+    # One compilation per network, not one for all: six networks are drawn with three programs.
+    init_generator = jax.jit(networks.generator.init)
+    init_discriminator = {scale: jax.jit(networks.discriminators[scale].init) for scale in SCALES}
+    generators = {way: init_generator(next(keys), picture)["params"] for way in ("a2b", "b2a")}
     variables = {
-        domain: {scale: networks.discriminators[scale].init(next(keys), picture) for scale in SCALES}
+        domain: {scale: init_discriminator[scale](next(keys), picture) for scale in SCALES}
         for domain in ("a", "b")
     }
     discriminators, spectral = (
@@ -79,7 +79,7 @@ def create_state(config: ConfigDict) -> TrainState:
         generators=generators,
         discriminators=discriminators,
         # Random vectors say nothing of the kernels yet: one iteration makes sigma an estimate.
-        spectral=iterate_spectral(discriminators, spectral),
+        spectral=jax.jit(iterate_spectral)(discriminators, spectral),
         generator_optimizer=optimizer.init(generators),
         discriminator_optimizer=optimizer.init(discriminators),
         ema=jax.tree.map(jnp.copy, generators) if config.train.ema_decay else None,

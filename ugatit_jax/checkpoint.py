@@ -1,0 +1,196 @@
+"""A run directory: checkpoints, the config, and what program made them.
+
+    config.json            the config of the newest start
+    run.json               a record per start: date, step, command, versions, git revision, devices
+    checkpoints/STEP/      generators/ (and ema/): all that translating needs; training/: the rest
+    samples/  events.*     what train.py writes for people to look at
+"""
+
+import importlib.metadata
+import json
+import logging
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import orbax.checkpoint as ocp
+from ml_collections import ConfigDict
+from orbax.checkpoint import checkpoint_managers
+
+import ugatit_jax
+from ugatit_jax.config import architecture_differences, different_fields, load_config, save_config
+from ugatit_jax.errors import InputError
+from ugatit_jax.models import build_generator
+from ugatit_jax.sharding import make_mesh, replicated
+from ugatit_jax.train_step import TrainState
+
+FORMAT = 1  # of the run directory; a newer program may write a higher one
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "pillow")
+
+
+def open_checkpoints(workdir: Path, config: ConfigDict) -> ocp.CheckpointManager:
+    """Return the manager of a run's checkpoints; it saves in the background."""
+    # Orbax says at INFO and WARNING what is of no use to whoever trains.
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    checkpoint = config.checkpoint
+    keep = [checkpoint_managers.LatestN(checkpoint.keep)]
+    if checkpoint.keep_every:
+        keep.append(checkpoint_managers.EveryNSteps(checkpoint.keep_every))
+    options = ocp.CheckpointManagerOptions(
+        preservation_policy=checkpoint_managers.AnyPreservationPolicy(keep),
+        cleanup_tmp_directories=True,
+    )
+    return ocp.CheckpointManager(_folder(workdir), options=options)
+
+
+def save(checkpoints: ocp.CheckpointManager, state: TrainState) -> None:
+    """Start to save a state under its step, unless it is there already."""
+    step = int(state.step)
+    if step in checkpoints.all_steps():
+        return
+    items = {"generators": state.generators, "training": _rest(state)}
+    if state.ema is not None:
+        items["ema"] = state.ema
+    checkpoints.save(
+        step,
+        args=ocp.args.Composite(
+            **{name: ocp.args.StandardSave(item) for name, item in items.items()}
+        ),
+    )
+
+
+def restore(checkpoints: ocp.CheckpointManager, state: TrainState, workdir: Path) -> TrainState:
+    """Return the newest state of a run on `state`'s devices, or `state` itself if there is none."""
+    step = checkpoints.latest_step()
+    if step is None:
+        return state
+    items = {"generators": state.generators, "training": _rest(state)}
+    if state.ema is not None and (_folder(workdir) / str(step) / "ema").exists():
+        items["ema"] = state.ema
+    found = _restore_items(checkpoints, step, items)
+    generators = found["generators"]
+    ema = state.ema
+    if ema is not None:  # a moving average that is switched on later starts from where the run is
+        ema = found.get("ema") or jax.tree.map(jnp.copy, generators)
+    return TrainState(generators=generators, ema=ema, **found["training"])
+
+
+def restore_generators(
+    run_dir: Path, step: int | None = None
+) -> tuple[ConfigDict, int, dict[str, Any]]:
+    """Read from a run directory all that translating needs, and no more.
+
+    Returns the run's config, the step, and the parameters {'a2b', 'b2a'} on the first local
+    device: the moving average where the run has one. `step` None is the newest. Raises
+    `InputError` if there is no such checkpoint.
+    """
+    folder = _folder(run_dir)
+    if not folder.is_dir():
+        raise InputError(f"no run in {run_dir}: it has no folder {folder.name}{_contents(run_dir)}")
+    config = load_config(run_dir / "config.json")
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    with ocp.CheckpointManager(folder, options=ocp.CheckpointManagerOptions(read_only=True)) as all_:
+        steps = sorted(all_.all_steps())
+        if not steps or step not in (None, *steps):
+            there = f"there are those of {', '.join(map(str, steps))}" if steps else "there is none"
+            wanted = "" if step is None else f" of step {step}"
+            raise InputError(f"no checkpoint{wanted} in {folder}: {there}")
+        step = steps[-1] if step is None else step
+        name = "ema" if (folder / str(step) / "ema").exists() else "generators"
+        return config, step, _restore_items(all_, step, {name: _abstract_generators(config)})[name]
+
+
+def prepare_run(workdir: Path, config: ConfigDict) -> dict[str, tuple[Any, Any]]:
+    """Make the run directory, or check that the run in it can go on with this config.
+
+    Returns the fields that differ from the run's newest start, {name: (now, then)}. Raises
+    `InputError` if one of them makes its parameters useless.
+    """
+    path = workdir / "config.json"
+    if not path.exists():
+        workdir.mkdir(parents=True, exist_ok=True)
+        return {}
+    before = load_config(path)
+    if differences := architecture_differences(config, before):
+        fields = ", ".join(
+            f"config.{f} is {now!r} and was {then!r}" for f, (now, then) in differences.items()
+        )
+        raise InputError(
+            f"the run in {workdir} has another architecture: {fields}; "
+            "take the values that it had, or another --workdir"
+        )
+    return different_fields(config, before)
+
+
+def record_start(workdir: Path, config: ConfigDict, step: int) -> None:
+    """Write config.json, and add this start to run.json."""
+    path = workdir / "run.json"
+    record = json.loads(path.read_text()) if path.exists() else {"format": FORMAT, "starts": []}
+    record["starts"].append(
+        {
+            "date": datetime.now(UTC).isoformat(timespec="seconds"),
+            "step": step,
+            "command": sys.argv,
+            "devices": [device.device_kind for device in jax.devices()],
+            "git": _git_revision(),
+            "versions": {"ugatit_jax": ugatit_jax.__version__, "python": platform.python_version()}
+            | {package: importlib.metadata.version(package) for package in PACKAGES},
+        }
+    )
+    path.write_text(json.dumps(record, indent=2) + "\n")
+    save_config(config, workdir / "config.json")
+
+
+def _folder(workdir: Path) -> Path:
+    return workdir.absolute() / "checkpoints"  # orbax takes no relative paths
+
+
+def _rest(state: TrainState) -> dict[str, Any]:
+    fields = {name: getattr(state, name) for name in state.__dataclass_fields__}
+    return {name: value for name, value in fields.items() if name not in ("generators", "ema")}
+
+
+def _restore_items(
+    checkpoints: ocp.CheckpointManager, step: int, items: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the named items, shaped and placed like the given (maybe abstract) trees."""
+    abstract = {name: jax.tree.map(ocp.utils.to_shape_dtype_struct, x) for name, x in items.items()}
+    arguments = {name: ocp.args.StandardRestore(x) for name, x in abstract.items()}
+    found = checkpoints.restore(step, args=ocp.args.Composite(**arguments))
+    return {name: found[name] for name in items}
+
+
+def _abstract_generators(config: ConfigDict) -> dict[str, Any]:
+    generator, picture = build_generator(config), jnp.zeros((1, *config.data.image_size, 3))
+    params = jax.eval_shape(generator.init, jax.random.key(0), picture)["params"]
+    place = replicated(make_mesh(jax.local_devices()[:1]))
+    params = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), params
+    )
+    return {"a2b": params, "b2a": params}
+
+
+def _contents(folder: Path) -> str:
+    if not folder.is_dir():
+        return "; there is no such folder"
+    names = sorted(path.name for path in folder.iterdir())
+    shown = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+    return f"; it holds {shown}" if names else "; it is empty"
+
+
+def _git_revision() -> str | None:
+    """Return the program's revision, with '+' if its files are changed; None outside git."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        revision, changes = (
+            subprocess.run([*git, *arguments], capture_output=True, text=True, check=True).stdout
+            for arguments in (["rev-parse", "HEAD"], ["status", "--porcelain", "."])
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return revision.strip() + ("+" if changes else "")

@@ -1,0 +1,137 @@
+"""Configs: the checks before anything is compiled, and how a run directory keeps one."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from ugatit_jax.errors import InputError
+from ugatit_jax.models import DTYPES, INITIALIZERS, minimum_size
+
+# Fields that decide the shapes and the meaning of the parameters.
+ARCHITECTURE = (
+    "model.light",
+    "model.base_width",
+    "model.residual_blocks",
+    "model.local_layers",
+    "model.global_layers",
+)
+AT_LEAST_ONE = (
+    "model.base_width",
+    "model.residual_blocks",
+    "train.steps",
+    "train.batch_size",
+    "log_every",
+    "checkpoint.every",
+    "checkpoint.keep",
+)
+NOT_NEGATIVE = (
+    "data.cache_gib",
+    "loss.adversarial",
+    "loss.cycle",
+    "loss.identity",
+    "loss.cam",
+    "train.learning_rate",
+    "train.weight_decay",
+    "samples.every",
+    "samples.count",
+    "checkpoint.keep_every",
+)
+FRACTIONS = ("train.beta1", "train.beta2", "train.ema_decay")
+
+
+def check_config(config: ConfigDict, device_count: int) -> None:
+    """Raise `InputError` for the first field whose value cannot work on so many devices."""
+    for fields, good, what in (
+        (AT_LEAST_ONE, lambda v: v >= 1, "1 or more"),
+        (NOT_NEGATIVE, lambda v: v >= 0 and math.isfinite(v), "0 or more"),
+        (FRACTIONS, lambda v: 0 <= v < 1, "in [0, 1)"),
+        (("data.load_scale",), lambda v: v >= 1 and math.isfinite(v), "1 or more"),
+        (("dtype",), lambda v: v in ("auto", *DTYPES), f"one of auto, {', '.join(DTYPES)}"),
+        (("model.initializer",), INITIALIZERS.__contains__, f"one of {', '.join(INITIALIZERS)}"),
+        (("model.local_layers", "model.global_layers"), lambda v: v >= 3, "3 or more"),
+    ):
+        for field in fields:
+            value = get_field(config, field)
+            if not good(value):
+                raise InputError(f"config.{field} is {value!r}; it must be {what}")
+    _check_image_size(config)
+    batch_size = config.train.batch_size
+    if batch_size % device_count:
+        fitting = math.ceil(batch_size / device_count) * device_count
+        raise InputError(
+            f"config.train.batch_size is {batch_size}, which {device_count} devices cannot share "
+            f"evenly; say --config.train.batch_size={fitting}"
+        )
+
+
+def _check_image_size(config: ConfigDict) -> None:
+    size = tuple(config.data.image_size)
+    field = f"config.data.image_size is {size}"
+    if len(size) != 2 or not all(isinstance(side, int) for side in size):
+        raise InputError(f"{field}; it must be (height, width), two whole numbers of px")
+    if any(side % 4 or side < 16 for side in size):
+        near = tuple(max(16, round(side / 4) * 4) for side in size)
+        raise InputError(f"{field}; both must be multiples of 4, 16 or more, such as {near}")
+    for scale in ("local", "global"):
+        layers = config.model[f"{scale}_layers"]
+        if min(size) < minimum_size(layers):
+            raise InputError(
+                f"{field}, too small for the {scale} discriminator of {layers} layers, which takes "
+                f"{minimum_size(layers)} px; say --config.model.{scale}_layers={layers - 1} "
+                "or less, or take larger pictures"
+            )
+
+
+def get_field(config: ConfigDict, field: str) -> Any:
+    """Return the value of 'section.name'; None where a config does not have it."""
+    value: Any = config
+    for name in field.split("."):
+        value = value.get(name) if value is not None else None
+    return value
+
+
+def different_fields(config: ConfigDict, other: ConfigDict) -> dict[str, tuple[Any, Any]]:
+    """Return {'section.name': (value in config, value in other)} where the two differ."""
+    ours, theirs = flatten(config), flatten(other)
+    return {
+        field: (ours.get(field), theirs.get(field))
+        for field in sorted(ours.keys() | theirs.keys())
+        if ours.get(field) != theirs.get(field)
+    }
+
+
+def architecture_differences(config: ConfigDict, other: ConfigDict) -> dict[str, tuple[Any, Any]]:
+    """Return the `different_fields` that make the parameters of one useless for the other."""
+    fields = set(ARCHITECTURE)
+    if not config.model.light:
+        fields.add("data.image_size")  # the first fully connected layer follows the size
+    return {k: v for k, v in different_fields(config, other).items() if k in fields}
+
+
+def flatten(config: ConfigDict) -> dict[str, Any]:
+    """Return {'section.name': value}."""
+    flat = {}
+    for name, value in config.items():
+        if isinstance(value, ConfigDict):
+            flat |= {f"{name}.{rest}": v for rest, v in flatten(value).items()}
+        else:
+            flat[name] = tuple(value) if isinstance(value, list) else value
+    return flat
+
+
+def save_config(config: ConfigDict, path: Path) -> None:
+    """Write a config as JSON."""
+    path.write_text(config.to_json(indent=2) + "\n")
+
+
+def load_config(path: Path) -> ConfigDict:
+    """Read what `save_config` wrote. Raises `InputError` if the file cannot be read."""
+    try:
+        config = ConfigDict(json.loads(path.read_text()))
+        config.data.image_size = tuple(config.data.image_size)
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise InputError(f"cannot read the config {path}: {error}") from None
+    return config

@@ -1,0 +1,268 @@
+"""The training loop: restore, step, log, sample, save."""
+
+import functools
+import math
+import signal
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+from orbax.checkpoint import CheckpointManager
+from tqdm import tqdm
+
+from ugatit_jax import checkpoint, datasets, images, sharding, visualize
+from ugatit_jax.config import check_config
+from ugatit_jax.models import build_generator
+from ugatit_jax.train_step import TrainState, create_state, learning_rate, make_train_step, sample
+
+# What the progress bar shows of the metrics.
+SHOWN = {
+    "D": "discriminator/lsgan",
+    "G": "generator/lsgan",
+    "cycle": "generator/cycle",
+    "identity": "generator/identity",
+    "cam": "generator/cam",
+}
+
+
+def train(config: ConfigDict, workdir: Path) -> int:
+    """Train, from the newest checkpoint in `workdir` if there is one, and return the step reached.
+
+    That is `config.train.steps`, or less after Ctrl-C or SIGTERM, which save and end the run; the
+    same call goes on from there, bit for bit. Raises `InputError` for what the user can mend,
+    before anything is compiled, and `FloatingPointError` when a loss is no longer finite.
+    """
+    check_config(config, jax.device_count())
+    changes = checkpoint.prepare_run(workdir, config)
+    dataset = datasets.scan(datasets.open_dataset(config.data), config.data.skip_bad)
+
+    _say("drawing the first weights…")
+    mesh = sharding.make_mesh()
+    state = sharding.place_state(create_state(config), mesh)
+    with checkpoint.open_checkpoints(workdir, config) as checkpoints:
+        state = checkpoint.restore(checkpoints, state, workdir)
+        start = int(state.step)
+        for field, (now, then) in changes.items():
+            _say(f"config.{field} is {now!r} from here on; it was {then!r}")
+        if start >= config.train.steps:
+            _say(f"nothing to do: {workdir} is at step {start} of {config.train.steps}")
+            return start
+        _say(f"training in {workdir} from step {start} to {config.train.steps}")
+        if jax.process_index() == 0:
+            checkpoint.record_start(workdir, config, start)
+        return _run(config, workdir, dataset, mesh, state, checkpoints)
+
+
+def _run(
+    config: ConfigDict,
+    workdir: Path,
+    dataset: datasets.Dataset,
+    mesh: Mesh,
+    state: TrainState,
+    checkpoints: CheckpointManager,
+) -> int:
+    from ugatit_jax import input_pipeline  # imports TensorFlow: seconds, and only needed here
+
+    start, steps = int(state.step), config.train.steps
+    batches = input_pipeline.train_batches(
+        dataset, config, start, jax.process_index(), jax.process_count()
+    )
+    batch = sharding.place_batch(next(batches), mesh)
+    train_step = _compile(config, mesh, state, batch)
+    with Log(config, workdir, start) as log, StopSignal() as stop:
+        sampler = Sampler(config, dataset)
+        previous = None
+        for step in range(start + 1, steps + 1):
+            state, metrics = train_step(state, batch)
+            last = step == steps or stop.received
+            if not last:
+                batch = sharding.place_batch(next(batches), mesh)
+            # At most two steps under way: the device never waits, and the bar tells the truth.
+            jax.block_until_ready(previous)
+            previous = metrics
+
+            save = last or step % config.checkpoint.every == 0
+            log.advance(step, state, metrics, force=save)
+            if sampler.is_due(step) or last:
+                log.write_grid(step, sampler.grid(state, step))
+            if save:
+                checkpoint.save(checkpoints, state)
+            if last:
+                break
+    if stop.received and step < steps:
+        _say(f"stopped at step {step}, saved; the same command goes on from there")
+    return step
+
+
+def _compile(config: ConfigDict, mesh: Mesh, state: TrainState, batch: Any) -> Any:
+    """Return the training step, compiled for these devices; it consumes the state it is given."""
+    _say("compiling the training step…")
+    since = time.monotonic()
+    state_on, batch_on = sharding.replicated(mesh), sharding.over_data(mesh)
+    step = jax.jit(
+        make_train_step(config),
+        in_shardings=(state_on, batch_on),
+        out_shardings=(state_on, state_on),
+        donate_argnums=0,
+    )
+    compiled = step.lower(state, batch).compile()
+    _say(f"compiled in {time.monotonic() - since:.0f} s")
+    return compiled
+
+
+class Log:
+    """What a run says: the progress bar, TensorBoard's scalars and pictures, files in samples/."""
+
+    def __init__(self, config: ConfigDict, workdir: Path, start: int) -> None:
+        from clu import metric_writers  # imports TensorFlow
+
+        self._config, self._workdir = config, workdir
+        self._silent = jax.process_index() > 0
+        self._writer = metric_writers.create_default_writer(
+            str(workdir), just_logging=self._silent, asynchronous=False
+        )
+        self._bar = tqdm(
+            total=config.train.steps,
+            initial=start,
+            unit="step",
+            dynamic_ncols=True,
+            disable=self._silent,
+        )
+        self._first = start + 1
+        self._since = (start, time.monotonic())
+        self._learning_rate = learning_rate(config)
+
+    def __enter__(self) -> "Log":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._bar.close()
+        self._writer.close()
+
+    def advance(
+        self, step: int, state: TrainState, metrics: Mapping[str, jax.Array], force: bool
+    ) -> None:
+        """Count a finished step; every `log_every` steps, check and write its metrics.
+
+        Raises `FloatingPointError`, with the name of the first metric that is not finite.
+        """
+        self._bar.update()
+        due = step % self._config.log_every == 0
+        if not (due or force or step == self._first):
+            return
+        values = {name: float(value) for name, value in jax.device_get(metrics).items()}
+        check_finite(values, step)
+        shown = {short: f"{values[name]:.3g}" for short, name in SHOWN.items()}
+        if due or force:
+            rates = self._rates(step)
+            values |= rates | rho_statistics(state.generators)
+            values["learning_rate"] = float(self._learning_rate(step - 1))
+            self._writer.write_scalars(step, values)
+            shown["img/s"] = f"{rates['images_per_second']:.3g}"
+        self._bar.set_postfix(shown)
+
+    def write_grid(self, step: int, grid: np.ndarray) -> None:
+        """Write a sample grid, uint8 [H, W, 3], to samples/ and to TensorBoard."""
+        if not self._silent:
+            visualize.save_png(self._workdir / "samples" / f"step_{step:07d}.png", grid)
+        self._writer.write_images(step, {"samples": grid[None]})
+        self._writer.flush()
+
+    def _rates(self, step: int) -> dict[str, float]:
+        (since_step, since), now = self._since, time.monotonic()
+        self._since = (step, now)
+        rate = (step - since_step) / max(now - since, 1e-9)
+        # One picture per domain: `images` counts both.
+        return {
+            "steps_per_second": rate,
+            "images_per_second": 2 * rate * self._config.train.batch_size,
+        }
+
+
+class Sampler:
+    """Translates the same few test pictures again and again, to see how the run gets on."""
+
+    def __init__(self, config: ConfigDict, dataset: datasets.Dataset) -> None:
+        self._config = config
+        # Pictures that it trains on say less, but a data set without test pictures has no others.
+        pair = (dataset.test_a, dataset.test_b)
+        domain_a, domain_b = pair if all(pair) else (dataset.train_a, dataset.train_b)
+        count = min(config.samples.count, len(domain_a), len(domain_b))
+        self._real_a, self._real_b = (
+            self._spread(domain, count) for domain in (domain_a, domain_b)
+        )
+        self._sample = jax.jit(functools.partial(sample, build_generator(config)))
+
+    def _spread(self, domain: datasets.Domain, count: int) -> np.ndarray:
+        indices = [i * len(domain) // count for i in range(count)]
+        size = self._config.data.image_size
+        pictures = [images.cover_resize(domain.load(i), size) for i in indices]
+        return images.to_float(np.stack(pictures)) if pictures else np.zeros((0, *size, 3))
+
+    def is_due(self, step: int) -> bool:
+        """Say whether `samples.every` asks for a grid after this step."""
+        every = self._config.samples.every
+        return every > 0 and step % every == 0
+
+    def grid(self, state: TrainState, step: int) -> np.ndarray:
+        """Return the sample grid, uint8 [H, W, 3], of the generators (their average, if kept)."""
+        params = state.generators if state.ema is None else state.ema
+        samples = self._sample(params, self._real_a, self._real_b)
+        return visualize.sample_grid(jax.device_get(samples), step)
+
+
+class StopSignal:
+    """Notes the first Ctrl-C or SIGTERM, for the loop to end cleanly; the second one kills."""
+
+    received = False
+
+    def __enter__(self) -> "StopSignal":
+        self._before = {s: signal.signal(s, self._note) for s in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.received = True
+        signal.signal(number, self._before[signal.Signals(number)])
+        _say(f"\n{signal.Signals(number).name}: ending after this step (again: at once)")
+
+
+def check_finite(values: Mapping[str, float], step: int) -> None:
+    """Raise `FloatingPointError` that names the first metric that is NaN or infinite."""
+    for name, value in values.items():
+        if not math.isfinite(value):
+            raise FloatingPointError(
+                f"{name} is {value} at step {step}; the newest checkpoint is from before that: "
+                "lower config.train.learning_rate, or take config.dtype=float32"
+            )
+
+
+def rho_statistics(generators: Any) -> dict[str, float]:
+    """Return mean, min and max of every rho: {'rho/a2b/decoder_0/norm_0/mean': …}."""
+    statistics = {}
+    for path, value in jax.tree_util.tree_flatten_with_path(generators)[0]:
+        *layer, name = (entry.key for entry in path)
+        if name == "rho":
+            rho = np.asarray(value)
+            for what in ("mean", "min", "max"):
+                statistics[f"rho/{'/'.join(layer)}/{what}"] = float(getattr(rho, what)())
+    return statistics
+
+
+def _say(text: str) -> None:
+    if jax.process_index() == 0:
+        print(text, flush=True)
