@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# Runs the tests; arguments go to pytest. Without any: all but the slow ones. With -m '': all.
+# shellcheck source=launch/setup.sh
+source "$(dirname -- "${BASH_SOURCE[0]}")/setup.sh"
+
+prepare_venv requirements-dev.txt
+"$VENV/bin/python" -m pytest "$@"
