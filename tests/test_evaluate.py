@@ -1,18 +1,32 @@
 """Scores against scores computed by other means; a whole evaluation on small files."""
 
+import json
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from configs.default import get_config
+from ugatit_jax import emoji
+from ugatit_jax.checkpoint import open_checkpoints, save
+from ugatit_jax.config import load_config, save_config
 from ugatit_jax.datasets import Domain
 from ugatit_jax.errors import InputError
-from ugatit_jax.evaluate import evaluate_direction, l1, score_table, ssim, verdict
+from ugatit_jax.evaluate import (
+    evaluate,
+    evaluate_direction,
+    l1,
+    main,
+    score_table,
+    ssim,
+    verdict,
+)
 from ugatit_jax.models import build_generator
+from ugatit_jax.train_step import TrainState
 from ugatit_jax.translate import Translator
 
 
@@ -158,5 +172,89 @@ def test_names_that_would_overwrite_each_other_are_refused(
     translator: Translator, tmp_path: Path
 ) -> None:
     sources = write_domain(tmp_path / "in", ["cat.bmp", "cat.png"])
-    with pytest.raises(InputError, match="cat.bmp and cat.png would both become"):
+    with pytest.raises(InputError, match=r"cat\.bmp and cat\.png would both become"):
         evaluate_direction(translator, "a2b", sources, None, tmp_path / "out")
+
+
+@pytest.fixture
+def run_dir(translator: Translator, tmp_path: Path) -> Path:
+    """A run directory on a folder of pictures, 10 in testA and 2 in testB."""
+    data, run = tmp_path / "data", tmp_path / "run"
+    for split, names in (("trainA", NAMES), ("trainB", NAMES), ("testA", NAMES)):
+        write_domain(data / split, names)
+    write_domain(data / "testB", ["a.png", "b.png"], seed=50)
+    config = translator.config.copy_and_resolve_references()
+    config.data.source = str(data)
+    run.mkdir()
+    save_config(config, run / "config.json")
+    nothing = np.zeros(1)  # for what translating does not read
+    state = TrainState(
+        step=jnp.asarray(1200),
+        generators=translator.params,
+        discriminators=nothing,
+        spectral=nothing,
+        generator_optimizer=nothing,
+        discriminator_optimizer=nothing,
+        ema=None,
+    )
+    with open_checkpoints(run, config) as checkpoints:
+        save(checkpoints, state)
+    return run
+
+
+def test_a_run_is_evaluated_into_its_directory(
+    translator: Translator, run_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(run_dir), "--limit", "3"]) == 0
+    folder = run_dir / "evaluation" / "1200"
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[-1] == f"gallery: {folder / 'index.html'}"
+    assert "step 1,200: 3 pictures A to B and 2 pictures B to A, 16 × 16 px" in printed[0]
+    written = {path.relative_to(folder).as_posix() for path in folder.rglob("*.png")}
+    assert written == {"a2b/0.png", "a2b/1.png", "a2b/2.png", "b2a/a.png", "b2a/b.png"}
+    translation = np.asarray(Image.open(folder / "b2a" / "b.png")).astype(int)
+    np.testing.assert_allclose(translation, translator(noise(16, 16, 3, seed=51), "b2a"), atol=1)
+    report = json.loads((folder / "report.json").read_text())
+    assert report["step"] == 1200 and report["image_size"] == [16, 16]
+    assert report["pictures"] == {"a2b": 3, "b2a": 2}
+    assert report["scores"] == {} and report["verdict"] == []
+    page = (folder / "index.html").read_text(encoding="utf-8")
+    assert page.count("<img ") == 3 * (3 + 2) and "SSIM" not in page
+
+
+def test_known_counterparts_are_scored(run_dir: Path, tmp_path: Path) -> None:
+    # The one data set with known counterparts; a cache that looks filled saves rendering it.
+    rendered = tmp_path / "cache" / f"emoji-128px-v{emoji._RECIPE}"
+    for seed, split in enumerate(("trainA", "trainB", "testA", "testB")):
+        write_domain(rendered / split, ["1f600.png", "1f601.png"], seed=10 * seed)
+    config = load_config(run_dir / "config.json")
+    config.data.source, config.data.cache_dir = "emoji", str(tmp_path / "cache")
+    save_config(config, run_dir / "config.json")
+
+    report, folder = evaluate(run_dir)
+    a = [noise(16, 16, 3, seed=20 + i).astype(float) for i in range(2)]
+    b = [noise(16, 16, 3, seed=30 + i).astype(float) for i in range(2)]
+    for direction, inputs, truths in (("a2b", a, b), ("b2a", b, a)):
+        files = [folder / direction / name for name in ("1f600.png", "1f601.png")]
+        translations = [np.asarray(Image.open(file)) for file in files]
+        for what, pictures in (("translation", translations), ("input", inputs)):
+            pairs = list(zip(pictures, truths, strict=True))
+            l1s = [np.abs(x - y).mean() / 255 for x, y in pairs]
+            ssims = [ssim_by_scipy(x, y) for x, y in pairs]
+            scores = report["scores"][direction]
+            assert scores["L1"][what] == pytest.approx(np.mean(l1s))
+            assert scores["SSIM"][what] == pytest.approx(np.mean(ssims), abs=1e-4)
+    page = (folder / "index.html").read_text(encoding="utf-8")
+    assert page.count("true counterpart</figcaption>") == 4
+    assert len(report["verdict"]) == 2
+    assert all(f"<p>{line}</p>" in page for line in report["verdict"])
+
+
+def test_a_run_without_test_pictures_cannot_be_evaluated(run_dir: Path) -> None:
+    data = Path(load_config(run_dir / "config.json").data.source)
+    for split in ("testA", "testB"):
+        (data / split).rename(data / f"no {split}")
+    with pytest.raises(InputError, match="no test pictures in"):
+        evaluate(run_dir)
+    with pytest.raises(InputError, match="--limit 0 leaves no pictures"):
+        evaluate(run_dir, limit=0)

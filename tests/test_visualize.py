@@ -3,6 +3,7 @@
 import base64
 import io
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -113,7 +114,7 @@ def test_grid_shows_the_step() -> None:
     assert rows.size > 0 and rows.max() < 60 and columns.max() < 120
 
 
-def test_save_png_makes_folders_replaces_and_leaves_nothing_else(tmp_path) -> None:
+def test_save_png_makes_folders_replaces_and_leaves_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "er" / "picture.png"
     save_png(path, noise(5, 7, 3, seed=1))
     save_png(path, noise(5, 7, 3, seed=2))
@@ -146,7 +147,7 @@ class Page(HTMLParser):
             self.text.append(data.strip())
 
 
-def test_gallery_is_one_page_with_all_pictures_and_escaped_text(tmp_path) -> None:
+def test_gallery_is_one_page_with_all_pictures_and_escaped_text(tmp_path: Path) -> None:
     rows = [
         GalleryRow("<b>&.jpg", {"input": noise(8, 12, 3), "translation": noise(8, 12, 3, seed=1)}),
         GalleryRow('two".jpg', {"input": noise(8, 12, 3, seed=2)}),

@@ -34,8 +34,8 @@ Pictures = Picture | Sequence[Picture]
 class Translator:
     """Both generators of a run, ready to translate pictures of any size.
 
-    `config` and `step` are those of the checkpoint; `image_size` is the (height, width) in px that
-    pictures are fitted to: scaled until they cover it, then cropped to its middle.
+    `config`, `step` and `params` {'a2b', 'b2a'} are those of the checkpoint; `image_size` is the
+    (height, width) in px that pictures are scaled to cover, and then cropped to in the middle.
     """
 
     def __init__(self, config: ConfigDict, step: int, params: dict[str, Any]) -> None:
@@ -43,7 +43,7 @@ class Translator:
         self.step = step
         height, width = config.data.image_size
         self.image_size = (int(height), int(width))
-        self._params = jax.device_put(params)
+        self.params = jax.device_put(params)
         generator = build_generator(config)
 
         @jax.jit
@@ -92,7 +92,7 @@ class Translator:
             batch = np.zeros((batch_size, height, width, 3), np.uint8)
             for i, array in enumerate(chunk):
                 batch[i] = images.cover_resize(array, self.image_size)
-            image, heatmap = jax.device_get(self._apply(self._params[direction], batch))
+            image, heatmap = jax.device_get(self._apply(self.params[direction], batch))
             stop = start + len(chunk)
             translations[start:stop] = images.to_uint8(image)[: len(chunk)]
             heatmaps[start:stop] = heatmap[: len(chunk)]
@@ -114,7 +114,10 @@ def _is_single(pictures: Any) -> bool:
 def _to_array(picture: Any) -> np.ndarray:
     """A single picture as uint8 [h, w, 3]."""
     if isinstance(picture, Image.Image):
-        return np.array(images._to_rgb(images._upright(picture)))
+        try:
+            return np.array(images._to_rgb(images._upright(picture)))
+        except OSError as error:
+            raise InputError(f"cannot read {picture}: {error}; replace it") from error
     array = np.asarray(picture)
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[-1] != 3 or array.size == 0:
         raise InputError(
