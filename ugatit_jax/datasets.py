@@ -1,5 +1,6 @@
-"""Where pictures come from: a folder, TensorFlow Datasets, or the emoji that the project renders."""
+"""Where pictures come from: a folder, TensorFlow Datasets, or emoji that the project renders."""
 
+import contextlib
 import dataclasses
 import difflib
 import os
@@ -116,8 +117,9 @@ def _open_tfds(name: str, data_dir: Path) -> Dataset:
             "pip install tensorflow-datasets importlib_resources"
         ) from error
     if name not in known:
-        close = difflib.get_close_matches(name, known) or known
-        raise InputError(f"config.data.source 'tfds:{name}': try tfds: with {', '.join(close)}")
+        close = difflib.get_close_matches(name, known, cutoff=0.8) or known
+        options = ", ".join(f"tfds:{option}" for option in close)
+        raise InputError(f"config.data.source: there is no tfds:{name}; choose of {options}")
 
     builder = tfds.builder(name, data_dir=data_dir)
     if not builder.is_prepared():
@@ -141,11 +143,9 @@ def _open_tfds(name: str, data_dir: Path) -> Dataset:
 
 
 def _check_reachable(url: str) -> None:
-    """Fail within seconds where TensorFlow Datasets would hang: it waits for hosts without limit."""
-    try:
+    """Fail within seconds where TensorFlow Datasets would wait for the host without limit."""
+    with contextlib.suppress(urllib.error.HTTPError):  # an answer, if only a refusal
         urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=10).close()
-    except urllib.error.HTTPError:
-        pass  # an answer, if only to say that this is no way to ask
 
 
 def scan(dataset: Dataset, skip_bad: bool) -> Dataset:

@@ -38,7 +38,7 @@ def decode(source: bytes | Path, name: str = "") -> np.ndarray:
 def _upright(image: Image.Image) -> Image.Image:
     try:
         return ImageOps.exif_transpose(image)
-    except Exception:  # noqa: BLE001  a picture is good although its EXIF block is not
+    except Exception:  # a picture is good although its EXIF block is not
         return image
 
 

@@ -1,7 +1,9 @@
 """Two unpaired streams of training pictures, a function of (seed, step) and of nothing else."""
 
+import atexit
 import os
-from collections.abc import Iterator
+import weakref
+from collections.abc import Generator, Iterator
 
 import numpy as np
 from absl import logging
@@ -70,12 +72,25 @@ def train_batches(
         return pictures.batch(share, drop_remainder=True)
 
     both = tf.data.Dataset.zip({"a": stream(0), "b": stream(1)}).prefetch(tf.data.AUTOTUNE)
-    return _named_errors(both.as_numpy_iterator(), loaders)
+    batches = _named_errors(both.as_numpy_iterator(), loaders)
+    _close_at_exit(batches)
+    return batches
+
+
+def _close_at_exit(batches: Generator[dict[str, np.ndarray]]) -> None:
+    """Stop the threads that load ahead: Python hangs if one asks for it while it shuts down."""
+    reference = weakref.ref(batches)
+
+    def close() -> None:
+        if (alive := reference()) is not None:
+            alive.close()
+
+    atexit.register(close)
 
 
 def _shuffled(i: tf.Tensor, count: int, seed: int, number: int) -> tf.Tensor:
     """Index of picture `i` of an endless stream in which each pass is a permutation of its own."""
-    key = tf.stack([tf.constant(seed, tf.int64), tf.constant(number, tf.int64), i // count])
+    key = tf.stack([tf.constant(seed, tf.int64), 2 * (i // count) + number])
     return tf.random.experimental.index_shuffle(i % count, seed=key, max_index=count - 1)
 
 
@@ -129,7 +144,7 @@ class _Loader:
 
 def _named_errors(
     batches: Iterator[dict[str, np.ndarray]], loaders: list[_Loader]
-) -> Iterator[dict[str, np.ndarray]]:
+) -> Generator[dict[str, np.ndarray]]:
     """TensorFlow passes errors on as text with a stack trace; raise the loader's own instead."""
     try:
         yield from batches
