@@ -25,14 +25,19 @@ def decode(source: bytes | Path, name: str = "") -> np.ndarray:
     try:
         data = source if isinstance(source, bytes) else source.read_bytes()
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-            image.load()
-            return np.array(_to_rgb(_upright(image)))
+            return from_pillow(image)
     except Exception as error:  # Pillow's decoders raise all kinds on broken files
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         if isinstance(error, UnidentifiedImageError):
             reason = f"it is none of {', '.join(_FORMATS)}"
         name = name or (str(source) if isinstance(source, Path) else "picture")
         raise InputError(f"cannot read {name}: {reason}; replace it or leave it out") from error
+
+
+def from_pillow(image: Image.Image) -> np.ndarray:
+    """A Pillow image as `decode` returns it: upright, over white, uint8 [H, W, 3]."""
+    image.load()
+    return np.array(_to_rgb(_upright(image)))
 
 
 def _upright(image: Image.Image) -> Image.Image:
