@@ -198,11 +198,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         args.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot write into --out {args.out}: {error.strerror}") from None
-    if not args.overwrite:
-        files = {source: target for source, target in files.items() if not target.exists()}
+    there = {source for source, target in files.items() if target.exists() and not args.overwrite}
+    files = {source: target for source, target in files.items() if source not in there}
     translator = Translator.load(args.run_dir, args.step)
     failed = translate_files(translator, files, args.direction)
-    print(f"{len(files) - failed} pictures translated into {args.out}, {failed} unreadable")
+    print(
+        f"{args.out}: {len(files) - failed} pictures translated, {len(there)} were there already, "
+        f"{failed} could not be read"
+    )
     return 1 if failed else 0
 
 
