@@ -1,5 +1,6 @@
 """Train: `python -m ugatit_jax.main --config=configs/selfie2anime.py --config.data.source=FOLDER`."""
 
+import logging
 import os
 import sys
 from pathlib import Path
@@ -33,8 +34,10 @@ def parse_flags(argv: list[str]) -> list[str]:
     return rest
 
 
-def enable_compilation_cache() -> None:
+def set_up_jax() -> None:
     """Compile every program once per machine: a resumed run starts in seconds."""
+    # It says at INFO which accelerators this machine does not have.
+    logging.getLogger("jax._src.xla_bridge").setLevel(logging.WARNING)
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ugatit_jax" / "xla"
     if not jax.config.jax_compilation_cache_dir:
         jax.config.update("jax_compilation_cache_dir", str(cache))
@@ -46,7 +49,7 @@ def main(argv: list[str]) -> None:
     del argv
     config = flags.FLAGS.config
     name = Path(flags.FLAGS["config"].config_filename).stem
-    enable_compilation_cache()
+    set_up_jax()
     reached = train.train(config, Path(flags.FLAGS.workdir or f"runs/{name}"))
     if reached < config.train.steps:
         sys.exit(130)

@@ -115,7 +115,7 @@ def _to_array(picture: Any) -> np.ndarray:
     """A single picture as uint8 [h, w, 3]."""
     if isinstance(picture, Image.Image):
         try:
-            return np.array(images._to_rgb(images._upright(picture)))
+            return images.from_pillow(picture)
         except OSError as error:
             raise InputError(f"cannot read {picture}: {error}; replace it") from error
     array = np.asarray(picture)
