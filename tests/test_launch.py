@@ -39,7 +39,7 @@ def make_python(path: Path, different: str = "") -> Path:
     """An executable: this Python, with `different` run before whatever it is asked to run."""
     path.parent.mkdir(parents=True, exist_ok=True)
     code = f"import sys; sys._base_executable = {str(path)!r}; {different}\nexec(sys.argv[2])"
-    path.write_text(f'#!{BASH}\nexec {sys.executable} -c {shlex.quote(code)} "$@"\n')
+    path.write_text(f'#!{BASH}\nexec {shlex.quote(sys.executable)} -c {shlex.quote(code)} "$@"\n')
     path.chmod(0o755)
     return path
 
