@@ -28,7 +28,7 @@ def get_config(variant: str = "") -> ConfigDict:
     model.residual_blocks = 4
     # Depth of the two discriminators per domain, counted as in the paper's tables: N - 2
     # convolutions of stride 2, one of stride 1, one for the logits. Paper: 5 and 7. The global one
-    # sees patches of 286 px and needs pictures of 3 * 2^(N - 2) px, 96 px at the paper's depth.
+    # sees patches of 286 px and needs pictures of 3 * 2^(N - 2) px: 96 px at the paper's depth.
     model.local_layers = 5
     model.global_layers = 7
     # First weights of convolutions and dense layers: "normal", N(0, 0.02) as in the paper, or
@@ -40,7 +40,8 @@ def get_config(variant: str = "") -> ConfigDict:
     data.source = ""
     # (height, width) in px, both multiples of 4. Paper: 256 x 256.
     data.image_size = (256, 256)
-    # Training pictures are resized to load_scale * image_size, then cropped at random. Paper: 286/256.
+    # Training pictures are resized to load_scale * image_size, then cropped at random.
+    # Paper: 286/256.
     data.load_scale = 286 / 256
     # Mirror half of the training pictures left to right.
     data.flip = True
@@ -59,7 +60,7 @@ def get_config(variant: str = "") -> ConfigDict:
     loss.cam = 1000.0
 
     config.train = train = ConfigDict()
-    # Steps in all; one is an update of the discriminators and one of the generators. Paper: 1 000 000.
+    # Steps in all; one updates the discriminators, then the generators. Paper: 1 000 000.
     train.steps = 1_000_000
     # Pictures per domain and step, over all devices and processes. Paper: 1.
     train.batch_size = 1

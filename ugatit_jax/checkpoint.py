@@ -1,9 +1,9 @@
 """A run directory: checkpoints, the config, and what program made them.
 
-    config.json            the config of the newest start
-    run.json               a record per start: date, step, command, versions, git revision, devices
-    checkpoints/STEP/      generators/ (and ema/): all that translating needs; training/: the rest
-    samples/  events.*     what train.py writes for people to look at
+config.json            the config of the newest start
+run.json               a record per start: date, step, command, versions, git revision, devices
+checkpoints/STEP/      generators/ (and ema/): all that translating needs; training/: the rest
+samples/  events.*     what train.py writes for people to look at
 """
 
 import importlib.metadata
@@ -94,7 +94,9 @@ def restore_generators(
         raise InputError(f"no run in {run_dir}: it has no folder {folder.name}{_contents(run_dir)}")
     config = load_config(run_dir / "config.json")
     logging.getLogger("absl").setLevel(logging.ERROR)
-    with ocp.CheckpointManager(folder, options=ocp.CheckpointManagerOptions(read_only=True)) as all_:
+    with ocp.CheckpointManager(
+        folder, options=ocp.CheckpointManagerOptions(read_only=True)
+    ) as all_:
         steps = sorted(all_.all_steps())
         if not steps or step not in (None, *steps):
             there = f"there are those of {', '.join(map(str, steps))}" if steps else "there is none"
@@ -130,7 +132,9 @@ def prepare_run(workdir: Path, config: ConfigDict) -> dict[str, tuple[Any, Any]]
 def record_start(workdir: Path, config: ConfigDict, step: int) -> None:
     """Write config.json, and add this start to run.json."""
     path = workdir / "run.json"
-    record = json.loads(path.read_text()) if path.exists() else {"format": FORMAT, "starts": []}
+    record: dict[str, Any] = {"format": FORMAT, "starts": []}
+    if path.exists():
+        record = json.loads(path.read_text())
     record["starts"].append(
         {
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -169,9 +173,7 @@ def _abstract_generators(config: ConfigDict) -> dict[str, Any]:
     generator, picture = build_generator(config), jnp.zeros((1, *config.data.image_size, 3))
     params = jax.eval_shape(generator.init, jax.random.key(0), picture)["params"]
     place = replicated(make_mesh(jax.local_devices()[:1]))
-    params = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), params
-    )
+    params = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), params)
     return {"a2b": params, "b2a": params}
 
 

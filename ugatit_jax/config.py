@@ -113,7 +113,7 @@ def architecture_differences(config: ConfigDict, other: ConfigDict) -> dict[str,
 
 def flatten(config: ConfigDict) -> dict[str, Any]:
     """Return {'section.name': value}."""
-    flat = {}
+    flat: dict[str, Any] = {}
     for name, value in config.items():
         if isinstance(value, ConfigDict):
             flat |= {f"{name}.{rest}": v for rest, v in flatten(value).items()}

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from absl import logging
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
@@ -123,7 +122,7 @@ def _open_tfds(name: str, data_dir: Path) -> Dataset:
 
     builder = tfds.builder(name, data_dir=data_dir)
     if not builder.is_prepared():
-        logging.warning("Downloading %s to %s", name, data_dir)
+        print(f"downloading {name} to {data_dir}", flush=True)
         try:
             _check_reachable(f"{_CYCLE_GAN_URL}/{builder.builder_config.name}.zip")
             builder.download_and_prepare()
@@ -176,7 +175,7 @@ def scan(dataset: Dataset, skip_bad: bool) -> Dataset:
             f"{len(bad)} unreadable pictures: repair or remove them, or leave them out with "
             f"--config.data.skip_bad=True\n{report}"
         )
-    logging.warning("Left out %d unreadable pictures:\n%s", len(bad), report)
+    print(f"left out {len(bad)} unreadable pictures:\n{report}", flush=True)
     dropped = {split: {i for s, i in bad if s == split} for split in splits}
     if dataset.paired_test:  # a picture's counterpart goes with it
         dropped["test_a"] = dropped["test_b"] = dropped["test_a"] | dropped["test_b"]

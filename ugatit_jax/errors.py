@@ -18,7 +18,7 @@ class InputError(ValueError):
 
 
 def exit_on_input_error(main: Callable[P, R]) -> Callable[P, R]:
-    """Wrap a command line's `main`: an `InputError` becomes one line on stderr and exit status 2."""
+    """Wrap a command line's `main`: an `InputError` becomes one line on stderr and status 2."""
 
     @functools.wraps(main)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:

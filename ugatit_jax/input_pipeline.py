@@ -6,7 +6,6 @@ import weakref
 from collections.abc import Generator, Iterator
 
 import numpy as np
-from absl import logging
 from ml_collections import ConfigDict
 
 from ugatit_jax import images
@@ -110,9 +109,10 @@ def _fits_in_cache(
 ) -> bool:
     gib = sum(map(len, domains)) * load_size[0] * load_size[1] * 3 / 2**30
     fits = gib <= cache_gib
-    logging.info(
-        "Decoded training pictures take %.2f GiB: %s in memory (data.cache_gib is %.2f)",
-        *(gib, "kept" if fits else "not kept", cache_gib),
+    print(
+        f"decoded training pictures take {gib:.2f} GiB: {'kept' if fits else 'not kept'} in memory "
+        f"(config.data.cache_gib is {cache_gib:.2f})",
+        flush=True,
     )
     return fits
 

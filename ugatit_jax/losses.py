@@ -16,7 +16,7 @@ def cycle(cycled: Array, real: Array) -> Array:
 
 
 def identity(translated: Array, real: Array) -> Array:
-    """L1 distance of a picture to what its own domain's generator makes of it. Both [N, H, W, 3]."""
+    """L1 distance of a target picture to its translation. Both [N, H, W, 3]."""
     return jnp.abs(translated - real).mean()
 
 

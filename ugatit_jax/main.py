@@ -1,4 +1,4 @@
-"""Train: `python -m ugatit_jax.main --config=configs/selfie2anime.py --config.data.source=FOLDER`."""
+"""Train: `python -m ugatit_jax.main --config=configs/horse2zebra.py`."""
 
 import logging
 import os
@@ -17,9 +17,9 @@ def set_up_jax() -> None:
     """Compile every program once per machine: a resumed run starts in seconds."""
     # It says at INFO which accelerators this machine does not have.
     logging.getLogger("jax._src.xla_bridge").setLevel(logging.WARNING)
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ugatit_jax" / "xla"
-    if not jax.config.jax_compilation_cache_dir:
-        jax.config.update("jax_compilation_cache_dir", str(cache))
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        jax.config.update("jax_compilation_cache_dir", str(cache / "ugatit_jax" / "xla"))
 
 
 @exit_on_input_error

@@ -4,7 +4,7 @@ The discriminators of both domains are updated first, then both generators, on t
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import flax.struct
 import jax
@@ -150,10 +150,15 @@ class FirstPass(NamedTuple):
     identity_b: Translation
 
 
+def translate(generator: Generator, params: Any, pictures: Array) -> Translation:
+    """Translate pictures [N, H, W, 3] with one generator's parameters."""
+    return cast(Translation, generator.apply({"params": params}, pictures))
+
+
 def first_pass(generator: Generator, params: Any, real_a: Array, real_b: Array) -> FirstPass:
     """Translate both domains with both generators, each one's two batches in one call."""
-    a2b = generator.apply({"params": params["a2b"]}, interleave(real_a, real_b))
-    b2a = generator.apply({"params": params["b2a"]}, interleave(real_b, real_a))
+    a2b = translate(generator, params["a2b"], interleave(real_a, real_b))
+    b2a = translate(generator, params["b2a"], interleave(real_b, real_a))
     fake_b, identity_b = deinterleave(a2b)
     fake_a, identity_a = deinterleave(b2a)
     return FirstPass(fake_a, fake_b, identity_a, identity_b)
@@ -163,12 +168,12 @@ def judge(
     networks: Networks, params: Any, spectral: Any, pictures: Array, domain: str
 ) -> dict[str, Judgement]:
     """Return what a domain's local and global discriminator say of pictures [N, H, W, 3]."""
-    return {
-        scale: networks.discriminators[scale].apply(
-            {"params": params[domain][scale], "spectral": spectral[domain][scale]}, pictures
-        )
-        for scale in SCALES
-    }
+    judgements = {}
+    for scale in SCALES:
+        variables = {"params": params[domain][scale], "spectral": spectral[domain][scale]}
+        judgement = networks.discriminators[scale].apply(variables, pictures)
+        judgements[scale] = cast(Judgement, judgement)
+    return judgements
 
 
 def adversarial_terms(judgements: dict[str, Judgement], target: float) -> Metrics:
@@ -208,8 +213,8 @@ def generator_loss(
     """
     generator = networks.generator
     first = first_pass(generator, params, batch["a"], batch["b"])
-    cycle_a = generator.apply({"params": params["b2a"]}, first.fake_b.image).image
-    cycle_b = generator.apply({"params": params["a2b"]}, first.fake_a.image).image
+    cycle_a = translate(generator, params["b2a"], first.fake_b.image).image
+    cycle_b = translate(generator, params["a2b"], first.fake_a.image).image
     lsgan = {}
     for domain, fake in (("a", first.fake_a), ("b", first.fake_b)):
         judgements = judge(networks, discriminators, spectral, fake.image, domain)
@@ -241,12 +246,10 @@ def generator_loss(
     )
 
 
-def weighted_sum(
-    parts: dict[str, Metrics], weights: dict[str, float]
-) -> tuple[Array, Metrics]:
-    """Return the objective, and {'total', every term, 'TERM/PART'}; terms are sums of their parts."""
-    terms = {name: sum(of_term.values()) for name, of_term in parts.items()}
-    total = sum(weights[name] * term for name, term in terms.items())
+def weighted_sum(parts: dict[str, Metrics], weights: dict[str, float]) -> tuple[Array, Metrics]:
+    """Return the objective, and {'total', every term, 'TERM/PART'}; a term is its parts' sum."""
+    terms = {name: jnp.sum(jnp.stack([*of_term.values()])) for name, of_term in parts.items()}
+    total = jnp.sum(jnp.stack([weights[name] * term for name, term in terms.items()]))
     named = {f"{name}/{part}": v for name, of_term in parts.items() for part, v in of_term.items()}
     return total, {"total": total} | terms | named
 
@@ -318,14 +321,14 @@ def sample(
     """
     samples = {}
     for there, back, real in (("a2b", "b2a", real_a), ("b2a", "a2b", real_b)):
-        translation = generator.apply({"params": params[there]}, real)
-        cycle = generator.apply({"params": params[back]}, translation.image)
+        translation = translate(generator, params[there], real)
+        cycle = translate(generator, params[back], translation.image)
         samples[there] = {
             "input": real,
             "attention": translation.heatmap,
             "translation": translation.image,
             "cycle_attention": cycle.heatmap,
             "cycle": cycle.image,
-            "identity": generator.apply({"params": params[back]}, real).image,
+            "identity": translate(generator, params[back], real).image,
         }
     return samples

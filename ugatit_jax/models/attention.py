@@ -6,8 +6,6 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
-from ugatit_jax.models.layers import Conv
-
 
 class ClassAttention(nn.Module):
     """The auxiliary classifier (eta in the paper) and the attention that its weights give.
@@ -16,7 +14,7 @@ class ClassAttention(nn.Module):
     weights re-weight the feature maps; a 1×1 convolution merges both readings.
     """
 
-    conv: Callable[..., Conv]
+    conv: Callable[..., nn.Module]
     activation: Callable[[Array], Array]
     spectral_norm: bool = False
 

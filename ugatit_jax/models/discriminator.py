@@ -1,6 +1,7 @@
 """The discriminator: a PatchGAN with class attention and spectral normalisation."""
 
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -34,8 +35,9 @@ class Discriminator(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Judgement:
         """Judge x [N, H, W, 3] in [-1, 1]; H and W are at least `minimum_size(layers)`."""
-        init = {"kernel_init": self.kernel_init, "dtype": self.dtype}
-        conv = functools.partial(Conv, use_bias=True, **init)
+        conv: Callable[..., nn.Module] = functools.partial(
+            Conv, use_bias=True, kernel_init=self.kernel_init, dtype=self.dtype
+        )
         activation = functools.partial(nn.leaky_relu, negative_slope=0.2)
 
         for i in range(self.layers - 1):

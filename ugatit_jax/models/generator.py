@@ -1,6 +1,7 @@
 """The generator: encoder, class attention, and a decoder whose AdaLIN the attention steers."""
 
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -36,8 +37,9 @@ class Generator(nn.Module):
 
         A full generator takes the H and W that it was initialised with, a light one any.
         """
-        init = {"kernel_init": self.kernel_init, "dtype": self.dtype}
-        conv = functools.partial(Conv, **init)
+        conv: Callable[..., nn.Module] = functools.partial(
+            Conv, kernel_init=self.kernel_init, dtype=self.dtype
+        )
         width = self.base_width
 
         x = conv(width, 7, padding=3, name="down_0")(x)
@@ -46,13 +48,13 @@ class Generator(nn.Module):
             x = conv(width * 2**i, 3, stride=2, padding=1, name=f"down_{i}")(x)
             x = nn.relu(normalization.instance_normalize(x))
         for i in range(self.residual_blocks):
-            x = ResidualBlock(conv, adaptive=False, name=f"encoder_{i}")(x)
+            x = ResidualBlock(conv, name=f"encoder_{i}")(x)
 
         x, cam_logits, heatmap = ClassAttention(conv, nn.relu, name="cam")(x)
-        gamma, beta = StyleMLP(self.light, **init, name="mlp")(x)
+        style = StyleMLP(self.light, self.kernel_init, self.dtype, name="mlp")(x)
 
         for i in range(self.residual_blocks):
-            x = ResidualBlock(conv, adaptive=True, name=f"decoder_{i}")(x, gamma, beta)
+            x = ResidualBlock(conv, name=f"decoder_{i}")(x, style)
         for i in (0, 1):
             x = UpSample(conv, width * 2 ** (1 - i), name=f"up_{i}")(x)
         x = conv(3, 7, padding=3, name="to_rgb")(x)

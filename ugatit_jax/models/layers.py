@@ -1,4 +1,4 @@
-"""Layers of both networks: reflect-padded convolution, residual blocks, up-sampling, spectral norm."""
+"""Layers of both networks: convolution, residual blocks, up-sampling, spectral norm."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -44,7 +44,7 @@ class Conv(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """Return [N, H', W', features] in `dtype`, H' = (H + 2 padding - kernel_size) // stride + 1."""
+        """Return [N, H', W', features], H' = (H + 2 padding - kernel_size) // stride + 1."""
         shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape)
         if self.spectral_norm:
@@ -58,19 +58,18 @@ class Conv(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """x + norm(conv(relu(norm(conv(x))))), with instance normalisation or AdaLIN."""
+    """x + norm(conv(relu(norm(conv(x))))), with AdaLIN where there is a style to adapt to."""
 
-    conv: Callable[..., Conv]
-    adaptive: bool
+    conv: Callable[..., nn.Module]
 
     @nn.compact
-    def __call__(self, x: Array, gamma: Array | None = None, beta: Array | None = None) -> Array:
-        """Return [N, H, W, C] for x [N, H, W, C]; gamma and beta [N, C] go to AdaLIN."""
+    def __call__(self, x: Array, style: tuple[Array, Array] | None = None) -> Array:
+        """Return [N, H, W, C] for x [N, H, W, C]; style is AdaLIN's gamma and beta, both [N, C]."""
 
         def normalize(y: Array, name: str) -> Array:
-            if self.adaptive:
-                return normalization.AdaLIN(name=name)(y, gamma, beta)
-            return normalization.instance_normalize(y)
+            if style is None:
+                return normalization.instance_normalize(y)
+            return normalization.AdaLIN(name=name)(y, *style)
 
         features = x.shape[-1]
         y = self.conv(features, 3, padding=1, name="conv_0")(x)
@@ -82,7 +81,7 @@ class ResidualBlock(nn.Module):
 class UpSample(nn.Module):
     """Nearest-neighbour ×2, convolution, LIN, ReLU."""
 
-    conv: Callable[..., Conv]
+    conv: Callable[..., nn.Module]
     features: int
 
     @nn.compact
@@ -112,7 +111,7 @@ def spectral_sigma(module: nn.Module, kernel: Array) -> Array:
 
 
 def power_iteration(params: Mapping[str, Any], spectral: Mapping[str, Any]) -> dict[str, Any]:
-    """Return 'spectral' after one power iteration of every layer in it: v ← Wᵀu, u ← Wv, normalised.
+    """Return 'spectral' after one power iteration of every layer: v ← Wᵀu, u ← Wv, normalised.
 
     Args:
       params: the network's parameters.

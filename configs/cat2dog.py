@@ -1,0 +1,20 @@
+"""Cats (A) and dogs (B), from DRIT.
+
+    python -m ugatit_jax.main --config=configs/cat2dog.py
+    python -m ugatit_jax.main --config=configs/cat2dog.py:light
+
+The set is linked from DRIT's project page.
+The paper reports KID×100 7.07 ± 0.65, and 8.15 ± 0.66 back; it is the mean of two KIDs.
+Hardware, time per step and score of ours: not yet run.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import default
+
+
+def get_config(variant: str = "") -> ConfigDict:
+    """The paper's setting; `variant` "light" for the light generators."""
+    config = default.get_config(variant)
+    config.data.source = "data/cat2dog"
+    return config
