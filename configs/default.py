@@ -5,11 +5,33 @@ Override any of them on the command line: `--config.train.batch_size=8`.
 
 from ml_collections import ConfigDict
 
+# Where the authors' two implementations differ. The values in `get_config` are those of PyTorch.
+PRESETS = {
+    "pytorch": {},
+    "tensorflow": {
+        "model.unbiased_variance": False,
+        "model.affine_instance_norm": True,
+        "model.bias_everywhere": True,
+        "model.shared_cam": True,
+        "model.same_padding": True,
+        "model.rho_start": 1.0,
+        "model.rho_margin": 0.1,
+        "train.decay_kernels_only": True,
+        "train.tf1_epsilon": True,
+    },
+}
+VARIANTS = ("light", *PRESETS)
+
 
 def get_config(variant: str = "") -> ConfigDict:
-    """The paper's setting without a data set. `variant`: "" (full) or "light"."""
-    if variant not in ("", "light"):
-        raise ValueError(f"no variant {variant!r}: leave it out, or say :light")
+    """The paper's setting without a data set.
+
+    `variant`: any of VARIANTS, separated by commas: "light" (else full), and one of PRESETS.
+    """
+    words = variant.split(",") if variant else []
+    for word in words:
+        if word not in VARIANTS:
+            raise ValueError(f"no variant {word!r}: leave it out, or say :{', :'.join(VARIANTS)}")
     config = ConfigDict()
 
     # Draws the first weights, the order of the pictures and their augmentation.
@@ -21,7 +43,7 @@ def get_config(variant: str = "") -> ConfigDict:
     config.model = model = ConfigDict()
     # How gamma and beta of AdaLIN are computed: from the flattened feature map (full, False) or
     # from its spatial mean (light, True), which has 4 % of the parameters and takes any image size.
-    model.light = variant == "light"
+    model.light = "light" in words
     # Channels after the first convolution, of generators and discriminators. Paper: 64.
     model.base_width = 64
     # Residual blocks in the encoder, and again in the decoder. Paper: 4.
@@ -34,6 +56,25 @@ def get_config(variant: str = "") -> ConfigDict:
     # First weights of convolutions and dense layers: "normal", N(0, 0.02) as in the paper, or
     # "uniform", U(±1/sqrt(fan_in)), what the authors' PyTorch implementation starts from.
     model.initializer = "normal"
+    # Spectral normalisation of the discriminators, all but their 1x1 convolutions.
+    model.spectral_norm = True
+    # The rest of `model` is what the preset "tensorflow" changes.
+    # Bessel's correction in the variances of AdaLIN and LIN.
+    model.unbiased_variance = True
+    # A learned gamma and beta after every instance normalisation.
+    model.affine_instance_norm = False
+    # Biases in every convolution and dense layer, or only in class attention's 1x1 convolutions and
+    # in the discriminators before their last layer.
+    model.bias_everywhere = False
+    # Class attention: one classifier with a bias for both poolings, whose (normalised) kernel +
+    # bias weighs the map; or two without a bias, whose raw kernels do.
+    model.shared_cam = False
+    # Pad the discriminators' 4x4 convolutions of stride 1 by 1 and 2 px, so that the maps keep
+    # their size, or by 1 and 1 px.
+    model.same_padding = False
+    # AdaLIN's rho at the start, and how much of it is withheld: max(rho - rho_margin, 0) counts.
+    model.rho_start = 0.9
+    model.rho_margin = 0.0
 
     config.data = data = ConfigDict()
     # A folder with trainA, trainB, testA, testB; or "tfds:cycle_gan/horse2zebra"; or "emoji".
@@ -54,6 +95,10 @@ def get_config(variant: str = "") -> ConfigDict:
 
     # Weights of the terms of the objective: lambda 1 to 4 of the paper.
     config.loss = loss = ConfigDict()
+    # The adversarial term: "lsgan" as in the paper, "gan", "hinge", "wgan-gp", "wgan-lp", "dragan".
+    loss.kind = "lsgan"
+    # Weight, within that term, of the gradient penalty that the last three have.
+    loss.penalty = 10.0
     loss.adversarial = 1.0
     loss.cycle = 10.0
     loss.identity = 10.0
@@ -70,6 +115,11 @@ def get_config(variant: str = "") -> ConfigDict:
     train.beta2 = 0.999
     # L2 penalty, added to the gradient before Adam (not decoupled). Paper: 1e-4.
     train.weight_decay = 1e-4
+    # Which parameters it reaches: kernels only (as in TensorFlow), or all (as in PyTorch).
+    train.decay_kernels_only = False
+    # Whether Adam adds its epsilon of 1e-8 to the deviation before the bias is corrected, as in
+    # TensorFlow 1, or after, as in PyTorch and in Adam's paper.
+    train.tf1_epsilon = False
     # Decay per step of a moving average of the generators, used for pictures; 0: none. Paper: none.
     train.ema_decay = 0.0
 
@@ -88,4 +138,6 @@ def get_config(variant: str = "") -> ConfigDict:
     checkpoint.keep = 3
     checkpoint.keep_every = 100_000
 
+    for preset in PRESETS.keys() & words:
+        config.update_from_flattened_dict(PRESETS[preset])
     return config

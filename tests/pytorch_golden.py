@@ -35,12 +35,13 @@ class Golden:
     """One recorded case; arrays in `dtype`."""
 
     def __init__(self, case: str, dtype: type = np.float32):
-        self.arrays = np.load(DATA / f"pt_{case}.npz")
+        with np.load(DATA / f"pt_{case}.npz") as arrays:
+            self.arrays = dict(arrays)
         self.dtype = dtype
         self.blocks = 2
 
     def state_dict(self, prefix: str) -> dict[str, np.ndarray]:
-        names = [name for name in self.arrays.files if name.startswith(prefix)]
+        names = [name for name in self.arrays if name.startswith(prefix)]
         return {name.removeprefix(prefix): self.arrays[name].astype(self.dtype) for name in names}
 
     @cached_property
@@ -83,6 +84,6 @@ class Golden:
     def gradient(self, network: str, name: str) -> tuple[np.ndarray, bool]:
         """A gradient of step 1: whole, or (True) 256 entries spread over the flattened one."""
         whole = f"grad/{network}/{name}"
-        if whole in self.arrays.files:
+        if whole in self.arrays:
             return self.arrays[whole], False
         return self.arrays[f"gradsamp/{network}/{name}"], True

@@ -1,5 +1,6 @@
 """Configs: the checks before anything is compiled, and how a run directory keeps one."""
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -8,7 +9,8 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from ugatit_jax.errors import InputError
-from ugatit_jax.models import DTYPES, INITIALIZERS, minimum_size
+from ugatit_jax.losses import KINDS
+from ugatit_jax.models import DTYPES, INITIALIZERS, Conventions, minimum_size
 
 # Fields that decide the shapes and the meaning of the parameters.
 ARCHITECTURE = (
@@ -17,6 +19,7 @@ ARCHITECTURE = (
     "model.residual_blocks",
     "model.local_layers",
     "model.global_layers",
+    *(f"model.{f.name}" for f in dataclasses.fields(Conventions) if f.name != "rho_start"),
 )
 AT_LEAST_ONE = (
     "model.base_width",
@@ -30,6 +33,7 @@ AT_LEAST_ONE = (
 NOT_NEGATIVE = (
     "data.cache_gib",
     "loss.adversarial",
+    "loss.penalty",
     "loss.cycle",
     "loss.identity",
     "loss.cam",
@@ -39,7 +43,13 @@ NOT_NEGATIVE = (
     "samples.count",
     "checkpoint.keep_every",
 )
-FRACTIONS = ("train.beta1", "train.beta2", "train.ema_decay")
+FRACTIONS = ("train.beta1", "train.beta2", "train.ema_decay", "model.rho_margin")
+# What runs had done before these fields were there.
+BEFORE_THERE_WERE: dict[str, dict[str, Any]] = {
+    "model": dataclasses.asdict(Conventions()),
+    "loss": {"kind": "lsgan", "penalty": 10.0},
+    "train": {"decay_kernels_only": False, "tf1_epsilon": False},
+}
 
 
 def check_config(config: ConfigDict, device_count: int) -> None:
@@ -50,6 +60,8 @@ def check_config(config: ConfigDict, device_count: int) -> None:
         (FRACTIONS, lambda v: 0 <= v < 1, "in [0, 1)"),
         (("data.load_scale",), lambda v: v >= 1 and math.isfinite(v), "1 or more"),
         (("dtype",), lambda v: v in ("auto", *DTYPES), f"one of auto, {', '.join(DTYPES)}"),
+        (("model.rho_start",), lambda v: 0 <= v <= 1, "in [0, 1]"),
+        (("loss.kind",), KINDS.__contains__, f"one of {', '.join(KINDS)}"),
         (("model.initializer",), INITIALIZERS.__contains__, f"one of {', '.join(INITIALIZERS)}"),
         (("model.local_layers", "model.global_layers"), lambda v: v >= 3, "3 or more"),
     ):
@@ -132,6 +144,8 @@ def load_config(path: Path) -> ConfigDict:
     try:
         config = ConfigDict(json.loads(path.read_text()))
         config.data.image_size = tuple(config.data.image_size)
-    except (OSError, ValueError, AttributeError, TypeError) as error:
+        for section, fields in BEFORE_THERE_WERE.items():
+            config[section] = ConfigDict(fields | config[section].to_dict())
+    except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
         raise InputError(f"cannot read the config {path}: {error}") from None
     return config

@@ -1,13 +1,84 @@
 """Terms of the objective (paper, section 2.2): each one returns a scalar, unweighted."""
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import jax.numpy as jnp
 import optax
 from jax import Array
 
+# --- The adversarial term: logits of any shape, of pictures to be judged 1 ("real") or 0 --------
+
 
 def least_squares(logits: Array, target: float) -> Array:
-    """Mean squared distance of logits of any shape to 1 ("real") or 0 ("translated")."""
+    """Mean squared distance of logits to the target."""
     return jnp.square(logits - target).mean()
+
+
+def cross_entropy(logits: Array, target: float) -> Array:
+    """Mean cross-entropy of the logits' sigmoid and the target: the first GAN's loss."""
+    labels = jnp.full_like(logits, target)
+    return optax.sigmoid_binary_cross_entropy(logits, labels).mean()
+
+
+def hinge(logits: Array, target: float) -> Array:
+    """Mean distance of logits to 1 or more for target 1, to -1 or less for target 0."""
+    return jnp.maximum(0, 1 - _sign(target) * logits).mean()
+
+
+def critic(logits: Array, target: float) -> Array:
+    """Mean of the logits, negative for target 1: Wasserstein GAN's loss."""
+    return -_sign(target) * logits.mean()
+
+
+def two_sided_penalty(norms: Array) -> Array:
+    """Mean squared distance of a gradient's norms to 1."""
+    return jnp.square(norms - 1).mean()
+
+
+def one_sided_penalty(norms: Array) -> Array:
+    """Mean squared distance of a gradient's norms to 1 or less."""
+    return jnp.square(jnp.maximum(0, norms - 1)).mean()
+
+
+def penalty_pictures(
+    real: Array, fake: Array, alpha: Array, epsilon: Array, near_real: bool
+) -> Array:
+    """Return pictures [N, H, W, 3] to take a gradient penalty at, from uniform random numbers.
+
+    They are the share alpha [N, 1, 1, 1] of the way from real pictures to fake ones, or with
+    `near_real` to themselves under uniform noise epsilon [N, H, W, 3] of half their deviation.
+    """
+    end = real + 0.5 * real.std() * epsilon if near_real else fake
+    return real + alpha * (end - real)
+
+
+def _sign(target: float) -> float:
+    return 2 * target - 1
+
+
+class Adversarial(NamedTuple):
+    """One kind of adversarial term."""
+
+    discriminator: Callable[[Array, float], Array]
+    generator: Callable[[Array, float], Array]
+    # Of the norm of a logit's gradient with respect to the picture, one per picture.
+    penalty: Callable[[Array], Array] | None = None
+    # Where that gradient is taken: near real pictures, or between real and translated ones.
+    near_real: bool = False
+
+
+KINDS = {
+    "lsgan": Adversarial(least_squares, least_squares),
+    "gan": Adversarial(cross_entropy, cross_entropy),
+    "hinge": Adversarial(hinge, critic),
+    "wgan-gp": Adversarial(critic, critic, two_sided_penalty),
+    "wgan-lp": Adversarial(critic, critic, one_sided_penalty),
+    "dragan": Adversarial(cross_entropy, cross_entropy, two_sided_penalty, near_real=True),
+}
+
+
+# --- The other terms ----------------------------------------------------------------------------
 
 
 def cycle(cycled: Array, real: Array) -> Array:
@@ -25,7 +96,4 @@ def cam(source_logits: Array, target_logits: Array) -> Array:
 
     Both [N, 2]: the logits of average and maximum pooling.
     """
-    return (
-        optax.sigmoid_binary_cross_entropy(source_logits, jnp.ones_like(source_logits)).mean()
-        + optax.sigmoid_binary_cross_entropy(target_logits, jnp.zeros_like(target_logits)).mean()
-    )
+    return cross_entropy(source_logits, 1) + cross_entropy(target_logits, 0)

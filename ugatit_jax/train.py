@@ -19,12 +19,13 @@ from tqdm import tqdm
 from ugatit_jax import checkpoint, datasets, images, sharding, visualize
 from ugatit_jax.config import check_config
 from ugatit_jax.models import build_generator
-from ugatit_jax.train_step import TrainState, create_state, learning_rate, make_train_step, sample
+from ugatit_jax.optimizer import learning_rate
+from ugatit_jax.train_step import TrainState, create_state, make_train_step, sample
 
 # What the progress bar shows of the metrics.
 SHOWN = {
-    "D": "discriminator/lsgan",
-    "G": "generator/lsgan",
+    "D": "discriminator/adversarial",
+    "G": "generator/adversarial",
     "cycle": "generator/cycle",
     "identity": "generator/identity",
     "cam": "generator/cam",

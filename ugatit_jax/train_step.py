@@ -23,6 +23,7 @@ from ugatit_jax.models import (
     build_generator,
     power_iteration,
 )
+from ugatit_jax.optimizer import build_optimizer, clip_rho
 
 Batch = dict[str, Array]  # {'a', 'b'}: [N, H, W, 3], uint8 or float in [-1, 1]
 Metrics = dict[str, Array]
@@ -74,7 +75,7 @@ def create_state(config: ConfigDict) -> TrainState:
     }
     discriminators, spectral = (
         {
-            domain: {scale: both[scale][collection] for scale in SCALES}
+            domain: {scale: both[scale].get(collection, {}) for scale in SCALES}
             for domain, both in variables.items()
         }
         for collection in ("params", "spectral")
@@ -91,44 +92,12 @@ def create_state(config: ConfigDict) -> TrainState:
     )
 
 
-def learning_rate(config: ConfigDict) -> optax.Schedule:
-    """Return the rate by count of finished steps: constant for a half, then linearly to 0.
-
-    With n steps and h = n // 2, step s (from 1) has rate·min(1, 1 - (s - h) / h), never below 0.
-    """
-    half = max(config.train.steps // 2, 1)
-
-    def schedule(count: Array) -> Array:
-        return config.train.learning_rate * jnp.clip(1 - (count + 1 - half) / half, 0.0, 1.0)
-
-    return schedule
-
-
-def build_optimizer(config: ConfigDict) -> optax.GradientTransformation:
-    """Return Adam with the L2 penalty inside the gradient, as in both original implementations."""
-    train = config.train
-    return optax.chain(
-        optax.add_decayed_weights(train.weight_decay),
-        optax.scale_by_adam(b1=train.beta1, b2=train.beta2, eps=1e-8),
-        optax.scale_by_learning_rate(learning_rate(config)),
-    )
-
-
 def iterate_spectral(discriminators: Any, spectral: Any) -> Any:
     """Return the singular vectors of all discriminators after one power iteration."""
     return {
         domain: {s: power_iteration(discriminators[domain][s], spectral[domain][s]) for s in SCALES}
         for domain in spectral
     }
-
-
-def clip_rho(generators: Any) -> Any:
-    """Return the generators' parameters with every rho, and nothing else, projected on [0, 1]."""
-
-    def clip(path: tuple[Any, ...], value: Array) -> Array:
-        return jnp.clip(value, 0, 1) if path[-1].key == "rho" else value
-
-    return jax.tree.map_with_path(clip, generators)
 
 
 def interleave(x: Array, y: Array) -> Array:
@@ -176,27 +145,89 @@ def judge(
     return judgements
 
 
-def adversarial_terms(judgements: dict[str, Judgement], target: float) -> Metrics:
-    """Return least squares of patch logits and CAM logits, by scale."""
+def adversarial_terms(
+    loss: Callable[[Array, float], Array], judgements: dict[str, Judgement], target: float
+) -> Metrics:
+    """Return the losses of patch logits and CAM logits, by scale; target 1 is "real"."""
     terms = {}
     for scale, judgement in judgements.items():
-        terms[scale] = losses.least_squares(judgement.logits, target)
-        terms[f"cam_{scale}"] = losses.least_squares(judgement.cam_logits, target)
+        terms[scale] = loss(judgement.logits, target)
+        terms[f"cam_{scale}"] = loss(judgement.cam_logits, target)
     return terms
 
 
+def penalty_terms(
+    networks: Networks,
+    params: Any,
+    spectral: Any,
+    penalty: Callable[[Array], Array],
+    pictures: Array,
+    domain: str,
+) -> Metrics:
+    """Return the gradient penalty of patch logits and CAM logits at some pictures, by scale."""
+
+    def total(pictures: Array, scale: str, head: str) -> Array:
+        judgement = judge(networks, params, spectral, pictures, domain)[scale]
+        return getattr(judgement, head).sum()
+
+    terms = {}
+    for scale in SCALES:
+        for name, head in ((scale, "logits"), (f"cam_{scale}", "cam_logits")):
+            gradient = jax.grad(total)(pictures, scale, head)
+            square = jnp.square(gradient).sum((1, 2, 3))
+            terms[name] = penalty(jnp.sqrt(jnp.maximum(square, 1e-24)))  # differentiable at 0
+    return terms
+
+
+def draw_noise(config: ConfigDict, step: Array, batch: Batch) -> dict[str, dict[str, Array]]:
+    """Return what `losses.penalty_pictures` needs for a step, by domain."""
+    noise = {}
+    for i, domain in enumerate(("a", "b")):
+        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(config.seed), step), i)
+        of_alpha, of_epsilon = jax.random.split(key)
+        pictures = batch[domain]
+        noise[domain] = {
+            "alpha": jax.random.uniform(of_alpha, (len(pictures), 1, 1, 1)),
+            "epsilon": jax.random.uniform(of_epsilon, pictures.shape),
+        }
+    return noise
+
+
 def discriminator_loss(
-    networks: Networks, params: Any, spectral: Any, weights: ConfigDict, batch: Batch, fakes: Batch
+    networks: Networks,
+    params: Any,
+    spectral: Any,
+    weights: ConfigDict,
+    batch: Batch,
+    fakes: Batch,
+    noise: dict[str, dict[str, Array]],
 ) -> tuple[Array, Metrics]:
-    """Return lambda_1 L_lsgan as the discriminators see it, and its parts by name."""
-    parts = {}
+    """Return lambda_1 times the adversarial term as the discriminators see it, and its parts.
+
+    `weights` is the config's section `loss`; only kinds with a penalty look at `noise`.
+    """
+    kind = losses.KINDS[weights.kind]
+    parts: Metrics = {}
+    penalties: Metrics = {}
     for domain in ("a", "b"):
         pictures = interleave(batch[domain], fakes[domain])
         real, fake = deinterleave(judge(networks, params, spectral, pictures, domain))
-        of_real, of_fake = adversarial_terms(real, 1), adversarial_terms(fake, 0)
+        of_real = adversarial_terms(kind.discriminator, real, 1)
+        of_fake = adversarial_terms(kind.discriminator, fake, 0)
         for name in of_real:
             parts[f"{name}_{domain}"] = of_real[name] + of_fake[name]
-    return weighted_sum({"lsgan": parts}, {"lsgan": weights.adversarial})
+        if kind.penalty is None:
+            continue
+        pictures = losses.penalty_pictures(
+            batch[domain], fakes[domain], **noise[domain], near_real=kind.near_real
+        )
+        terms = penalty_terms(networks, params, spectral, kind.penalty, pictures, domain)
+        penalties |= {f"{name}_{domain}": term for name, term in terms.items()}
+    by_term = {"adversarial": parts} | ({"penalty": penalties} if penalties else {})
+    return weighted_sum(
+        by_term,
+        {"adversarial": weights.adversarial, "penalty": weights.adversarial * weights.penalty},
+    )
 
 
 def generator_loss(
@@ -207,21 +238,21 @@ def generator_loss(
     weights: ConfigDict,
     batch: Batch,
 ) -> tuple[Array, Metrics]:
-    """Return lambda_1 L_lsgan + lambda_2 L_cycle + lambda_3 L_identity + lambda_4 L_cam.
+    """Return lambda_1 L_gan + lambda_2 L_cycle + lambda_3 L_identity + lambda_4 L_cam.
 
-    And the four terms, with their parts, by name.
+    And the four terms, with their parts, by name. `weights` is the config's section `loss`.
     """
-    generator = networks.generator
+    generator, kind = networks.generator, losses.KINDS[weights.kind]
     first = first_pass(generator, params, batch["a"], batch["b"])
     cycle_a = translate(generator, params["b2a"], first.fake_b.image).image
     cycle_b = translate(generator, params["a2b"], first.fake_a.image).image
-    lsgan = {}
+    adversarial = {}
     for domain, fake in (("a", first.fake_a), ("b", first.fake_b)):
         judgements = judge(networks, discriminators, spectral, fake.image, domain)
-        for name, term in adversarial_terms(judgements, 1).items():
-            lsgan[f"{name}_{domain}"] = term
+        for name, term in adversarial_terms(kind.generator, judgements, 1).items():
+            adversarial[f"{name}_{domain}"] = term
     parts = {
-        "lsgan": lsgan,
+        "adversarial": adversarial,
         "cycle": {
             "a": losses.cycle(cycle_a, batch["a"]),
             "b": losses.cycle(cycle_b, batch["b"]),
@@ -238,7 +269,7 @@ def generator_loss(
     return weighted_sum(
         parts,
         {
-            "lsgan": weights.adversarial,
+            "adversarial": weights.adversarial,
             "cycle": weights.cycle,
             "identity": weights.identity,
             "cam": weights.cam,
@@ -260,8 +291,9 @@ def make_train_step(
     """Return the training step of a (checked) config, to be jitted by the caller.
 
     Metrics are scalars: 'generator/total' and 'discriminator/total' with the config's weights;
-    without them the paper's terms, 'generator/lsgan', 'generator/cycle', 'generator/identity',
-    'generator/cam', 'discriminator/lsgan', and their parts by domain, direction and scale.
+    without them the terms, 'generator/adversarial', 'generator/cycle', 'generator/identity',
+    'generator/cam', 'discriminator/adversarial', and 'discriminator/penalty' where the kind has
+    one; and their parts by domain, direction and scale.
     """
     networks, optimizer = build_networks(config), build_optimizer(config)
 
@@ -274,9 +306,10 @@ def make_train_step(
         # The generators' loss runs this pass again, on the same parameters: XLA computes it once.
         first = first_pass(networks.generator, state.generators, batch["a"], batch["b"])
         fakes = {"a": first.fake_a.image, "b": first.fake_b.image}
+        noise = draw_noise(config, state.step, batch)
         spectral = iterate_spectral(state.discriminators, state.spectral)
         (_, d_terms), grads = jax.value_and_grad(discriminator_loss, 1, has_aux=True)(
-            networks, state.discriminators, spectral, config.loss, batch, fakes
+            networks, state.discriminators, spectral, config.loss, batch, fakes, noise
         )
         updates, discriminator_optimizer = optimizer.update(
             grads, state.discriminator_optimizer, state.discriminators

@@ -1,15 +1,19 @@
 """The networks, and how a config names them."""
 
+import dataclasses
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
+from ugatit_jax.models.conventions import Conventions
 from ugatit_jax.models.discriminator import Discriminator, Judgement, minimum_size
 from ugatit_jax.models.generator import Generator, Translation
 from ugatit_jax.models.layers import fan_in_uniform, power_iteration
 
 __all__ = [
+    "Conventions",
     "Discriminator",
     "Generator",
     "Judgement",
@@ -31,6 +35,7 @@ def build_generator(config: ConfigDict) -> Generator:
         base_width=model.base_width,
         residual_blocks=model.residual_blocks,
         light=model.light,
+        conventions=conventions_of(config),
         kernel_init=INITIALIZERS[model.initializer],
         dtype=compute_dtype(config),
     )
@@ -43,11 +48,18 @@ def build_discriminators(config: ConfigDict) -> dict[str, Discriminator]:
         scale: Discriminator(
             base_width=model.base_width,
             layers=layers,
+            conventions=conventions_of(config),
             kernel_init=INITIALIZERS[model.initializer],
             dtype=compute_dtype(config),
         )
         for scale, layers in (("local", model.local_layers), ("global", model.global_layers))
     }
+
+
+def conventions_of(config: ConfigDict) -> Conventions:
+    """Return the conventions that a config's `model` holds, field by field."""
+    names = (field.name for field in dataclasses.fields(Conventions))
+    return Conventions(**{name: config.model[name] for name in names})
 
 
 def compute_dtype(config: ConfigDict) -> jnp.dtype:

@@ -6,16 +6,21 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
+from ugatit_jax.models.layers import Initializer, spectral_sigma
+
 
 class ClassAttention(nn.Module):
     """The auxiliary classifier (eta in the paper) and the attention that its weights give.
 
-    Two linear classifiers read the global average and the global maximum of the features. Their
-    weights re-weight the feature maps; a 1×1 convolution merges both readings.
+    The global average and the global maximum of the features are classified, by two classifiers
+    or by one that they share. Its weights re-weight the feature maps; a 1×1 convolution merges
+    both readings.
     """
 
     conv: Callable[..., nn.Module]
     activation: Callable[[Array], Array]
+    kernel_init: Initializer
+    shared: bool = False
     spectral_norm: bool = False
 
     @nn.compact
@@ -26,19 +31,43 @@ class ClassAttention(nn.Module):
           the attended features [N, H, W, C]; the CAM logits [N, 2], from average and maximum, in
           float32 at least; the heat map [N, H, W], the sum over the attended features.
         """
-        channels = x.shape[-1]
+        names = ("fc", "fc") if self.shared else ("gap_fc", "gmp_fc")
+        classifiers = {
+            name: LinearClassifier(self.shared, self.spectral_norm, self.kernel_init, name=name)
+            for name in names
+        }
         # The logits are small sums that a loss of weight 1000 looks at: never in bfloat16.
         wide = jnp.promote_types(x.dtype, jnp.float32)
         logits, weighted = [], []
-        for name, pool in (("gap_fc", jnp.mean), ("gmp_fc", jnp.max)):
-            classify = self.conv(
-                1, 1, spectral_norm=self.spectral_norm, dtype=wide, use_bias=False, name=name
-            )
-            pooled = pool(x.astype(wide), axis=(1, 2), keepdims=True)
-            logits.append(classify(pooled)[:, 0, 0])
-            # The weight on the map is the raw one, also where the logit's is spectrally normalised.
-            weight = classify.variables["params"]["kernel"][0, 0, :, 0]
+        pooled = (x.astype(wide).mean((1, 2)), x.astype(wide).max((1, 2)))
+        for name, features in zip(names, pooled, strict=True):
+            logit, weight = classifiers[name](features)
+            logits.append(logit)
             weighted.append(x * weight.astype(x.dtype))
-        x = self.conv(channels, 1, use_bias=True, name="conv1x1")(jnp.concatenate(weighted, -1))
-        x = self.activation(x)
-        return x, jnp.concatenate(logits, -1), x.astype(wide).sum(-1)
+        attended = self.conv(x.shape[-1], 1, use_bias=True, name="conv1x1")
+        x = self.activation(attended(jnp.concatenate(weighted, -1)))
+        return x, jnp.stack(logits, -1), x.astype(wide).sum(-1)
+
+
+class LinearClassifier(nn.Module):
+    """One logit per feature vector, and the weight of each feature in it.
+
+    With a bias, the weights are the kernel that the logit uses plus the bias; without, the raw
+    kernel, even where the logit uses a spectrally normalised one. Parameters as those of a 1×1
+    `Conv`.
+    """
+
+    use_bias: bool
+    spectral_norm: bool
+    kernel_init: Initializer
+
+    @nn.compact
+    def __call__(self, x: Array) -> tuple[Array, Array]:
+        """Return the logits [N] and the weights [C] for x [N, C]."""
+        raw = self.param("kernel", self.kernel_init, (1, 1, x.shape[-1], 1))
+        kernel = raw / spectral_sigma(self, raw) if self.spectral_norm else raw
+        raw, kernel = raw.reshape(-1), kernel.reshape(-1)
+        if not self.use_bias:
+            return x @ kernel, raw
+        bias = self.param("bias", nn.initializers.zeros, (1,))
+        return x @ kernel + bias, kernel + bias

@@ -10,6 +10,7 @@ from jax import Array
 from jax.typing import DTypeLike
 
 from ugatit_jax.models.attention import ClassAttention
+from ugatit_jax.models.conventions import Conventions
 from ugatit_jax.models.layers import Conv, Initializer
 
 
@@ -18,7 +19,7 @@ class Judgement(NamedTuple):
 
     logits: Array  # [N, h, w], one per patch; > 0: "real"
     cam_logits: Array  # [N, 2]
-    heatmap: Array  # [N, h + 2, w + 2]
+    heatmap: Array  # [N, h, w], or [N, h + 2, w + 2] without `same_padding`
 
 
 class Discriminator(nn.Module):
@@ -29,25 +30,37 @@ class Discriminator(nn.Module):
 
     base_width: int = 64
     layers: int = 7
+    conventions: Conventions = Conventions()
     kernel_init: Initializer = nn.initializers.normal(0.02)
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array) -> Judgement:
         """Judge x [N, H, W, 3] in [-1, 1]; H and W are at least `minimum_size(layers)`."""
-        conv: Callable[..., nn.Module] = functools.partial(
+        conventions = self.conventions
+        plain: Callable[..., nn.Module] = functools.partial(
             Conv, use_bias=True, kernel_init=self.kernel_init, dtype=self.dtype
         )
+        conv = functools.partial(plain, spectral_norm=conventions.spectral_norm)
         activation = functools.partial(nn.leaky_relu, negative_slope=0.2)
+        stride_1 = {"stride": 1, "padding": (1, 2) if conventions.same_padding else 1}
+        stride_2 = {"stride": 2, "padding": 1}
 
         for i in range(self.layers - 1):
-            stride = 2 if i < self.layers - 2 else 1
-            width = self.base_width * 2**i
-            x = conv(width, 4, stride, padding=1, spectral_norm=True, name=f"conv_{i}")(x)
-            x = activation(x)
-        x, cam_logits, heatmap = ClassAttention(conv, activation, spectral_norm=True, name="cam")(x)
-        logit = conv(1, 4, padding=1, use_bias=False, spectral_norm=True, name="logit")
-        return Judgement(logit(x)[..., 0].astype(cam_logits.dtype), cam_logits, heatmap)
+            how = stride_2 if i < self.layers - 2 else stride_1
+            x = activation(conv(self.base_width * 2**i, 4, **how, name=f"conv_{i}")(x))
+        attend = ClassAttention(
+            plain,
+            activation,
+            self.kernel_init,
+            shared=conventions.shared_cam,
+            spectral_norm=conventions.spectral_norm,
+            name="cam",
+        )
+        x, cam_logits, heatmap = attend(x)
+        use_bias = conventions.bias_everywhere
+        logits = conv(1, 4, **stride_1, use_bias=use_bias, name="logit")(x)[..., 0]
+        return Judgement(logits.astype(cam_logits.dtype), cam_logits, heatmap)
 
 
 def minimum_size(layers: int) -> int:

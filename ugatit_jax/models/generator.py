@@ -9,9 +9,10 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
 
-from ugatit_jax.models import normalization
 from ugatit_jax.models.attention import ClassAttention
+from ugatit_jax.models.conventions import Conventions
 from ugatit_jax.models.layers import Conv, Initializer, ResidualBlock, UpSample
+from ugatit_jax.models.normalization import InstanceNorm
 
 
 class Translation(NamedTuple):
@@ -28,6 +29,7 @@ class Generator(nn.Module):
     base_width: int = 64
     residual_blocks: int = 4
     light: bool = False
+    conventions: Conventions = Conventions()
     kernel_init: Initializer = nn.initializers.normal(0.02)
     dtype: DTypeLike = jnp.float32
 
@@ -37,26 +39,30 @@ class Generator(nn.Module):
 
         A full generator takes the H and W that it was initialised with, a light one any.
         """
+        conventions, width = self.conventions, self.base_width
+        use_bias = conventions.bias_everywhere
         conv: Callable[..., nn.Module] = functools.partial(
-            Conv, kernel_init=self.kernel_init, dtype=self.dtype
+            Conv, use_bias=use_bias, kernel_init=self.kernel_init, dtype=self.dtype
         )
-        width = self.base_width
 
         x = conv(width, 7, padding=3, name="down_0")(x)
-        x = nn.relu(normalization.instance_normalize(x))
+        x = nn.relu(InstanceNorm(conventions, name="down_norm_0")(x))
         for i in (1, 2):
             x = conv(width * 2**i, 3, stride=2, padding=1, name=f"down_{i}")(x)
-            x = nn.relu(normalization.instance_normalize(x))
+            x = nn.relu(InstanceNorm(conventions, name=f"down_norm_{i}")(x))
         for i in range(self.residual_blocks):
-            x = ResidualBlock(conv, name=f"encoder_{i}")(x)
+            x = ResidualBlock(conv, conventions, name=f"encoder_{i}")(x)
 
-        x, cam_logits, heatmap = ClassAttention(conv, nn.relu, name="cam")(x)
-        style = StyleMLP(self.light, self.kernel_init, self.dtype, name="mlp")(x)
+        attend = ClassAttention(
+            conv, nn.relu, self.kernel_init, shared=conventions.shared_cam, name="cam"
+        )
+        x, cam_logits, heatmap = attend(x)
+        style = StyleMLP(self.light, use_bias, self.kernel_init, self.dtype, name="mlp")(x)
 
         for i in range(self.residual_blocks):
-            x = ResidualBlock(conv, name=f"decoder_{i}")(x, style)
+            x = ResidualBlock(conv, conventions, name=f"decoder_{i}")(x, style)
         for i in (0, 1):
-            x = UpSample(conv, width * 2 ** (1 - i), name=f"up_{i}")(x)
+            x = UpSample(conv, conventions, width * 2 ** (1 - i), name=f"up_{i}")(x)
         x = conv(3, 7, padding=3, name="to_rgb")(x)
         return Translation(jnp.tanh(x.astype(cam_logits.dtype)), cam_logits, heatmap)
 
@@ -65,6 +71,7 @@ class StyleMLP(nn.Module):
     """Compute AdaLIN's gamma and beta from the attended features."""
 
     light: bool
+    use_bias: bool
     kernel_init: Initializer
     dtype: DTypeLike
 
@@ -72,7 +79,11 @@ class StyleMLP(nn.Module):
     def __call__(self, x: Array) -> tuple[Array, Array]:
         """Return gamma and beta, both [N, C], for x [N, H, W, C]."""
         dense = functools.partial(
-            nn.Dense, x.shape[-1], use_bias=False, kernel_init=self.kernel_init, dtype=self.dtype
+            nn.Dense,
+            x.shape[-1],
+            use_bias=self.use_bias,
+            kernel_init=self.kernel_init,
+            dtype=self.dtype,
         )
         x = x.mean((1, 2)) if self.light else x.reshape(x.shape[0], -1)
         x = nn.relu(dense(name="fc_0")(x))

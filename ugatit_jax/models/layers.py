@@ -10,13 +10,15 @@ from jax import Array
 from jax.typing import DTypeLike
 
 from ugatit_jax.models import normalization
+from ugatit_jax.models.conventions import Conventions
 
 Initializer = Callable[..., Array]
 
 
-def reflect_pad(x: Array, padding: int) -> Array:
-    """Mirror x [N, H, W, C] at its borders, `padding` pixels wide on every side."""
-    return jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)), mode="reflect")
+def reflect_pad(x: Array, padding: int | tuple[int, int]) -> Array:
+    """Mirror x [N, H, W, C] at its borders, so many pixels wide, or (top and left, the rest)."""
+    both = (padding, padding) if isinstance(padding, int) else padding
+    return jnp.pad(x, ((0, 0), both, both, (0, 0)), mode="reflect")
 
 
 def convolve(x: Array, kernel: Array, stride: int) -> Array:
@@ -36,7 +38,7 @@ class Conv(nn.Module):
     features: int
     kernel_size: int
     stride: int = 1
-    padding: int = 0
+    padding: int | tuple[int, int] = 0
     use_bias: bool = False
     spectral_norm: bool = False
     kernel_init: Initializer = nn.initializers.normal(0.02)
@@ -44,7 +46,7 @@ class Conv(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """Return [N, H', W', features], H' = (H + 2 padding - kernel_size) // stride + 1."""
+        """Return [N, H', W', features], H' = (padded H - kernel_size) // stride + 1."""
         shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape)
         if self.spectral_norm:
@@ -61,6 +63,7 @@ class ResidualBlock(nn.Module):
     """x + norm(conv(relu(norm(conv(x))))), with AdaLIN where there is a style to adapt to."""
 
     conv: Callable[..., nn.Module]
+    conventions: Conventions
 
     @nn.compact
     def __call__(self, x: Array, style: tuple[Array, Array] | None = None) -> Array:
@@ -68,8 +71,8 @@ class ResidualBlock(nn.Module):
 
         def normalize(y: Array, name: str) -> Array:
             if style is None:
-                return normalization.instance_normalize(y)
-            return normalization.AdaLIN(name=name)(y, *style)
+                return normalization.InstanceNorm(self.conventions, name=name)(y)
+            return normalization.AdaLIN(self.conventions, name=name)(y, *style)
 
         features = x.shape[-1]
         y = self.conv(features, 3, padding=1, name="conv_0")(x)
@@ -82,6 +85,7 @@ class UpSample(nn.Module):
     """Nearest-neighbour ×2, convolution, LIN, ReLU."""
 
     conv: Callable[..., nn.Module]
+    conventions: Conventions
     features: int
 
     @nn.compact
@@ -89,7 +93,7 @@ class UpSample(nn.Module):
         """Return [N, 2H, 2W, features] for x [N, H, W, C]."""
         x = x.repeat(2, axis=1).repeat(2, axis=2)
         x = self.conv(self.features, 3, padding=1, name="conv")(x)
-        return nn.relu(normalization.LIN(name="norm")(x))
+        return nn.relu(normalization.LIN(self.conventions, name="norm")(x))
 
 
 # --- Spectral normalisation (Miyato et al., 2018) ---------------------------------------------

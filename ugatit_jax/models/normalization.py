@@ -1,23 +1,27 @@
-"""AdaLIN and LIN: instance and layer normalisation, mixed per channel by a learned rho."""
+"""Instance normalisation; AdaLIN and LIN, which mix it with the layer's by a learned rho."""
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
+from ugatit_jax.models.conventions import Conventions
+
 EPSILON = 1e-5
 
 
-def instance_layer_normalize(x: Array, rho: Array, gamma: Array, beta: Array) -> Array:
+def instance_layer_normalize(
+    x: Array, rho: Array, gamma: Array, beta: Array, unbiased: bool = True
+) -> Array:
     """Return `gamma * (rho * x_I + (1 - rho) * x_L) + beta`: eq. 1 of the paper.
 
-    x_I is x minus its mean over its deviation per sample and channel, x_L the
-    same per sample, both with Bessel's correction, as in the authors' PyTorch implementation.
+    x_I is x minus its mean over its deviation per sample and channel, x_L the same per sample.
 
     Args:
       x: [N, H, W, C], any float type; statistics are taken in float32 at least.
       rho: [C], in [0, 1].
       gamma: [N, C] or [C].
       beta: [N, C] or [C].
+      unbiased: whether variances have Bessel's correction.
 
     Returns:
       [N, H, W, C] of x's type.
@@ -33,17 +37,15 @@ def instance_layer_normalize(x: Array, rho: Array, gamma: Array, beta: Array) ->
     mean_l = mean_i.mean(3, keepdims=True)
     variance_l = (variance_i + jnp.square(mean_i - mean_l)).mean(3, keepdims=True)
 
-    weight_i = rho * inverse_deviation(variance_i, pixels)
-    weight_l = (1 - rho) * inverse_deviation(variance_l, pixels * channels)
+    if unbiased:
+        variance_i *= pixels / (pixels - 1)
+        variance_l *= pixels * channels / (pixels * channels - 1)
+    weight_i = rho / jnp.sqrt(variance_i + EPSILON)
+    weight_l = (1 - rho) / jnp.sqrt(variance_l + EPSILON)
     gamma, beta = (p.reshape(-1, 1, 1, channels) for p in (gamma, beta))
     scale = gamma * (weight_i + weight_l)
     shift = beta - gamma * (weight_i * mean_i + weight_l * mean_l)
     return (x * scale + shift).astype(x_dtype)
-
-
-def inverse_deviation(biased_variance: Array, count: int) -> Array:
-    """Return 1 / sqrt(unbiased variance + epsilon) of `count` values."""
-    return 1 / jnp.sqrt(biased_variance * (count / (count - 1)) + EPSILON)
 
 
 def instance_normalize(x: Array) -> Array:
@@ -55,18 +57,42 @@ def instance_normalize(x: Array) -> Array:
     return ((x - mean) / jnp.sqrt(variance + EPSILON)).astype(x_dtype)
 
 
+class InstanceNorm(nn.Module):
+    """Instance normalisation, maybe with a learned gamma and beta."""
+
+    conventions: Conventions
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Normalise x [N, H, W, C]."""
+        x = instance_normalize(x)
+        if self.conventions.affine_instance_norm:
+            gamma = self.param("gamma", nn.initializers.ones, x.shape[-1:])
+            beta = self.param("beta", nn.initializers.zeros, x.shape[-1:])
+            x = x * gamma.astype(x.dtype) + beta.astype(x.dtype)
+        return x
+
+
 class AdaLIN(nn.Module):
     """Adaptive layer-instance normalisation: gamma and beta come from the attention features."""
 
+    conventions: Conventions
+
     @nn.compact
     def __call__(self, x: Array, gamma: Array, beta: Array) -> Array:
-        """Normalise x [N, H, W, C] with gamma and beta [N, C]; rho starts at 0.9."""
-        rho = self.param("rho", nn.initializers.constant(0.9), x.shape[-1:])
-        return instance_layer_normalize(x, rho, gamma, beta)
+        """Normalise x [N, H, W, C] with gamma and beta [N, C]."""
+        start, margin = self.conventions.rho_start, self.conventions.rho_margin
+        rho = self.param("rho", nn.initializers.constant(start), x.shape[-1:])
+        if margin:
+            rho = nn.relu(rho - margin)
+        unbiased = self.conventions.unbiased_variance
+        return instance_layer_normalize(x, rho, gamma, beta, unbiased)
 
 
 class LIN(nn.Module):
     """Layer-instance normalisation with a learned gamma and beta."""
+
+    conventions: Conventions
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -74,4 +100,5 @@ class LIN(nn.Module):
         rho = self.param("rho", nn.initializers.zeros, x.shape[-1:])
         gamma = self.param("gamma", nn.initializers.ones, x.shape[-1:])
         beta = self.param("beta", nn.initializers.zeros, x.shape[-1:])
-        return instance_layer_normalize(x, rho, gamma, beta)
+        unbiased = self.conventions.unbiased_variance
+        return instance_layer_normalize(x, rho, gamma, beta, unbiased)

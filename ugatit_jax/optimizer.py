@@ -1,0 +1,59 @@
+"""How parameters move: Adam, its learning rate, and the projection of rho."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+from ml_collections import ConfigDict
+
+
+def build_optimizer(config: ConfigDict) -> optax.GradientTransformation:
+    """Return Adam with the L2 penalty inside the gradient, as in both original implementations."""
+    train = config.train
+    scale_by_adam = scale_by_adam_of_tf1 if train.tf1_epsilon else optax.scale_by_adam
+    return optax.chain(
+        optax.add_decayed_weights(
+            train.weight_decay, mask=select_kernels if train.decay_kernels_only else None
+        ),
+        scale_by_adam(b1=train.beta1, b2=train.beta2, eps=1e-8),
+        optax.scale_by_learning_rate(learning_rate(config)),
+    )
+
+
+def scale_by_adam_of_tf1(b1: float, b2: float, eps: float) -> optax.GradientTransformation:
+    """Return optax's `scale_by_adam`, but for eps: added before the deviation is corrected."""
+
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        corrected = eps / jnp.sqrt(1 - b2 ** (state.count + 1))
+        return optax.scale_by_adam(b1, b2, corrected).update(updates, state, params)
+
+    return optax.GradientTransformation(optax.scale_by_adam(b1, b2, eps).init, update)
+
+
+def select_kernels(params: Any) -> Any:
+    """Return a tree of the parameters' structure, True for kernels."""
+    return jax.tree.map_with_path(lambda path, _: path[-1].key == "kernel", params)
+
+
+def learning_rate(config: ConfigDict) -> optax.Schedule:
+    """Return the rate by count of finished steps: constant for a half, then linearly to 0.
+
+    With n steps and h = n // 2, step s (from 1) has rate·min(1, 1 - (s - h) / h), never below 0.
+    """
+    half = max(config.train.steps // 2, 1)
+
+    def schedule(count: Array) -> Array:
+        return config.train.learning_rate * jnp.clip(1 - (count + 1 - half) / half, 0.0, 1.0)
+
+    return schedule
+
+
+def clip_rho(generators: Any) -> Any:
+    """Return the generators' parameters with every rho, and nothing else, projected on [0, 1]."""
+
+    def clip(path: tuple[Any, ...], value: Array) -> Array:
+        return jnp.clip(value, 0, 1) if path[-1].key == "rho" else value
+
+    return jax.tree.map_with_path(clip, generators)
