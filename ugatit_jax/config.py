@@ -24,6 +24,7 @@ AT_LEAST_ONE = (
     "train.steps",
     "train.batch_size",
     "log_every",
+    "samples.count",
     "checkpoint.every",
     "checkpoint.keep",
 )
@@ -36,7 +37,6 @@ NOT_NEGATIVE = (
     "train.learning_rate",
     "train.weight_decay",
     "samples.every",
-    "samples.count",
     "checkpoint.keep_every",
 )
 FRACTIONS = ("train.beta1", "train.beta2", "train.ema_decay")
@@ -52,6 +52,7 @@ def check_config(config: ConfigDict, device_count: int) -> None:
         (("dtype",), lambda v: v in ("auto", *DTYPES), f"one of auto, {', '.join(DTYPES)}"),
         (("model.initializer",), INITIALIZERS.__contains__, f"one of {', '.join(INITIALIZERS)}"),
         (("model.local_layers", "model.global_layers"), lambda v: v >= 3, "3 or more"),
+        (("seed",), lambda v: 0 <= v < 2**31, "0 to 2147483647"),
     ):
         for field in fields:
             value = get_field(config, field)
@@ -78,10 +79,13 @@ def _check_image_size(config: ConfigDict) -> None:
     for scale in ("local", "global"):
         layers = config.model[f"{scale}_layers"]
         if min(size) < minimum_size(layers):
+            fitting = layers
+            while min(size) < minimum_size(fitting):
+                fitting -= 1
             raise InputError(
                 f"{field}, too small for the {scale} discriminator of {layers} layers, which takes "
-                f"{minimum_size(layers)} px; say --config.model.{scale}_layers={layers - 1} "
-                "or less, or take larger pictures"
+                f"{minimum_size(layers)} px; say --config.model.{scale}_layers={fitting}, "
+                "or take larger pictures"
             )
 
 
@@ -130,8 +134,8 @@ def save_config(config: ConfigDict, path: Path) -> None:
 def load_config(path: Path) -> ConfigDict:
     """Read what `save_config` wrote. Raises `InputError` if the file cannot be read."""
     try:
-        config = ConfigDict(json.loads(path.read_text()))
-        config.data.image_size = tuple(config.data.image_size)
-    except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise InputError(f"cannot read the config {path}: {error}") from None
-    return config
+        fields = json.loads(path.read_text())
+        fields["data"]["image_size"] = tuple(fields["data"]["image_size"])  # JSON has lists only
+        return ConfigDict(fields)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"cannot read the config {path}: {error!r}") from None
