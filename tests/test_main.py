@@ -1,4 +1,4 @@
-"""The program as a user runs it: mistakes end in one line and status 2, before anything compiles."""
+"""The program as a user runs it: a mistake ends it in one line, before anything is compiled."""
 
 import subprocess
 import sys

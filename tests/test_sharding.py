@@ -1,11 +1,11 @@
 """Eight devices compute what one does, and talk no more than they need to."""
 
 import re
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import Mesh
@@ -35,7 +35,7 @@ def test_a_batch_is_split_in_order_without_conversion() -> None:
 
 
 def test_a_state_is_on_every_device() -> None:
-    state = place_state({"x": np.arange(3.0, dtype=np.float32)}, make_mesh())
+    state = place_state({"x": jnp.arange(3.0)}, make_mesh())
     assert [shard.device for shard in state["x"].addressable_shards] == jax.devices()
     for shard in state["x"].addressable_shards:
         np.testing.assert_array_equal(shard.data, [0, 1, 2])

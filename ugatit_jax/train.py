@@ -260,8 +260,8 @@ def check_finite(values: Mapping[str, float], step: int) -> None:
 def parameter_norms(state: TrainState) -> dict[str, jax.Array]:
     """Return the Euclidean norm of all parameters of the generators, and of the discriminators."""
     return {
-        "norm/generators": optax.global_norm(state.generators),
-        "norm/discriminators": optax.global_norm(state.discriminators),
+        "norm/generators": optax.tree.norm(state.generators),
+        "norm/discriminators": optax.tree.norm(state.discriminators),
     }
 
 
