@@ -114,6 +114,6 @@ def test_a_step_reduces_gradients_and_losses_and_exchanges_nothing_else(
     assert {kind for kind, _ in found} == {"all-reduce"}
     # The discriminators' gradients, the generators' as their two passes (first and cycle) make
     # them, and the losses. Merging and taking apart real and fake halves must not show up here.
-    assert len(found) == 3
+    assert len(found) <= 4  # 3 today: XLA merges what is ready at the same time
     gradients = count_parameters(state.discriminators) + 2 * count_parameters(state.generators)
     assert gradients <= sum(size for _, size in found) < 1.01 * gradients
