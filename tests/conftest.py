@@ -1,6 +1,7 @@
-"""The tests' world: eight virtual CPU devices, and a compilation cache that outlives a run."""
+"""The tests' world: eight virtual CPU devices, and programs that compile fast and only once."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 CACHE_HOME = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
@@ -9,8 +10,64 @@ CACHE_HOME = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE_HOME / "ugatit_jax" / "jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+# A training step compiles in half the time, and few of them run here.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import jax  # noqa: E402
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+from ml_collections import ConfigDict  # noqa: E402
+from PIL import Image  # noqa: E402
+
+from ugatit_jax.flags import parse_flags  # noqa: E402
 
 jax.config.update("jax_num_cpu_devices", 8)
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set of noise, one picture per device and domain, and some to test with."""
+    rng = np.random.default_rng(0)
+    root = tmp_path_factory.mktemp("pictures")
+    for split, count in (("trainA", 9), ("trainB", 8), ("testA", 3), ("testB", 2)):
+        (root / split).mkdir()
+        for i in range(count):
+            picture = Image.fromarray(rng.integers(0, 256, (40, 36, 3), dtype=np.uint8))
+            picture.save(root / split / f"{i}.png")
+    return root
+
+
+@pytest.fixture(scope="session")
+def tiny_flags(pictures: Path) -> list[str]:
+    """The command line of a training that takes seconds on eight virtual devices.
+
+    Tests that change what is compiled (the model, loss, sizes, optimiser) pay for it.
+    """
+    fields = {
+        "model.base_width": 4,
+        "model.residual_blocks": 1,
+        "model.local_layers": 3,
+        "model.global_layers": 4,
+        "data.source": pictures,
+        "data.image_size": (32, 32),
+        "train.steps": 4,
+        "train.batch_size": 8,
+        "train.ema_decay": 0.75,
+        "log_every": 1,
+        "samples.every": 2,
+        "samples.count": 2,
+        "checkpoint.every": 1,
+        "checkpoint.keep": 2,
+        "checkpoint.keep_every": 2,
+    }
+    experiment = f"--config={ROOT / 'configs' / 'default.py'}:light"
+    return [experiment, *(f"--config.{name}={value}" for name, value in fields.items())]
+
+
+@pytest.fixture(scope="session")
+def tiny_config(tiny_flags: list[str]) -> Callable[[], ConfigDict]:
+    """A function that returns the config of `tiny_flags`, a new one to change at will."""
+    return lambda: parse_flags(tiny_flags)[0]

@@ -204,9 +204,7 @@ def production() -> tuple[Golden, TrainState]:
     discriminators, spectral = golden.discriminators("init")
     for _ in range(100):  # at converged vectors it does not matter how often they are iterated
         spectral = jax.jit(train_step.iterate_spectral)(discriminators, spectral)
-    state = jax.eval_shape(lambda: train_step.create_state(golden.config))
-    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), state)
-    return golden, zeros.replace(
+    return golden, train_step.create_state(golden.config).replace(
         generators=golden.generators("init"), discriminators=discriminators, spectral=spectral
     )
 

@@ -108,16 +108,20 @@ def restore_generators(
 
 
 def prepare_run(workdir: Path, config: ConfigDict) -> dict[str, tuple[Any, Any]]:
-    """Make the run directory, or check that the run in it can go on with this config.
+    """Make the run directory, or check that its checkpoints are of use with this config.
 
     Returns the fields that differ from the run's newest start, {name: (now, then)}. Raises
-    `InputError` if one of them makes its parameters useless.
+    `InputError` if one of them makes its parameters useless, or if there can be no such folder.
     """
-    path = workdir / "config.json"
-    if not path.exists():
-        workdir.mkdir(parents=True, exist_ok=True)
+    if not any(path.name.isdigit() for path in _folder(workdir).glob("*")):
+        try:
+            workdir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"cannot make the folder {workdir}: {error.strerror}; say another --workdir"
+            ) from None
         return {}
-    before = load_config(path)
+    before = load_config(workdir / "config.json")
     if differences := architecture_differences(config, before):
         fields = ", ".join(
             f"config.{f} is {now!r} and was {then!r}" for f, (now, then) in differences.items()

@@ -27,6 +27,7 @@ AT_LEAST_ONE = (
     "train.steps",
     "train.batch_size",
     "log_every",
+    "samples.count",
     "checkpoint.every",
     "checkpoint.keep",
 )
@@ -40,7 +41,6 @@ NOT_NEGATIVE = (
     "train.learning_rate",
     "train.weight_decay",
     "samples.every",
-    "samples.count",
     "checkpoint.keep_every",
 )
 FRACTIONS = ("train.beta1", "train.beta2", "train.ema_decay", "model.rho_margin")
@@ -64,6 +64,7 @@ def check_config(config: ConfigDict, device_count: int) -> None:
         (("loss.kind",), KINDS.__contains__, f"one of {', '.join(KINDS)}"),
         (("model.initializer",), INITIALIZERS.__contains__, f"one of {', '.join(INITIALIZERS)}"),
         (("model.local_layers", "model.global_layers"), lambda v: v >= 3, "3 or more"),
+        (("seed",), lambda v: 0 <= v < 2**31, "0 to 2147483647"),
     ):
         for field in fields:
             value = get_field(config, field)
@@ -90,10 +91,13 @@ def _check_image_size(config: ConfigDict) -> None:
     for scale in ("local", "global"):
         layers = config.model[f"{scale}_layers"]
         if min(size) < minimum_size(layers):
+            fitting = layers
+            while min(size) < minimum_size(fitting):
+                fitting -= 1
             raise InputError(
                 f"{field}, too small for the {scale} discriminator of {layers} layers, which takes "
-                f"{minimum_size(layers)} px; say --config.model.{scale}_layers={layers - 1} "
-                "or less, or take larger pictures"
+                f"{minimum_size(layers)} px; say --config.model.{scale}_layers={fitting}, "
+                "or take larger pictures"
             )
 
 
@@ -142,10 +146,10 @@ def save_config(config: ConfigDict, path: Path) -> None:
 def load_config(path: Path) -> ConfigDict:
     """Read what `save_config` wrote. Raises `InputError` if the file cannot be read."""
     try:
-        config = ConfigDict(json.loads(path.read_text()))
-        config.data.image_size = tuple(config.data.image_size)
-        for section, fields in BEFORE_THERE_WERE.items():
-            config[section] = ConfigDict(fields | config[section].to_dict())
-    except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
-        raise InputError(f"cannot read the config {path}: {error}") from None
-    return config
+        fields = json.loads(path.read_text())
+        fields["data"]["image_size"] = tuple(fields["data"]["image_size"])  # JSON has lists only
+        for section, before in BEFORE_THERE_WERE.items():
+            fields[section] = before | fields[section]
+        return ConfigDict(fields)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"cannot read the config {path}: {error!r}") from None

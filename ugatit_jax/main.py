@@ -24,10 +24,16 @@ def set_up_jax() -> None:
 
 @exit_on_input_error
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status: 0, or 130 for a run that was stopped."""
+    """Run the command line; returns the exit status: 130 for a run that was stopped."""
     config, workdir = parse_flags(sys.argv[1:] if argv is None else argv)
     set_up_jax()
-    return 0 if train(config, workdir) >= config.train.steps else 130
+    try:
+        return 0 if train(config, workdir) >= config.train.steps else 130
+    except FloatingPointError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
 
 
 if __name__ == "__main__":

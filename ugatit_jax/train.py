@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import numpy as np
+import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 from orbax.checkpoint import CheckpointManager
@@ -75,7 +76,7 @@ def _run(
         dataset, config, start, jax.process_index(), jax.process_count()
     )
     batch = sharding.place_batch(next(batches), mesh)
-    train_step = _compile(config, mesh, state, batch)
+    train_step = compile_train_step(config, mesh, state, batch)
     with Log(config, workdir, start) as log, StopSignal() as stop:
         sampler = Sampler(config, dataset)
         previous = None
@@ -90,7 +91,7 @@ def _run(
 
             save = last or step % config.checkpoint.every == 0
             log.advance(step, state, metrics, force=save)
-            if sampler.is_due(step) or last:
+            if sampler.is_due(step, last):
                 log.write_grid(step, sampler.grid(state, step))
             if save:
                 checkpoint.save(checkpoints, state)
@@ -101,7 +102,9 @@ def _run(
     return step
 
 
-def _compile(config: ConfigDict, mesh: Mesh, state: TrainState, batch: Any) -> Any:
+def compile_train_step(
+    config: ConfigDict, mesh: Mesh, state: TrainState, batch: dict[str, jax.Array]
+) -> jax.stages.Compiled:
     """Return the training step, compiled for these devices; it consumes the state it is given."""
     _say("compiling the training step…")
     since = time.monotonic()
@@ -157,7 +160,9 @@ class Log:
         due = step % self._config.log_every == 0
         if not (due or force or step == self._first):
             return
-        values = {name: float(value) for name, value in jax.device_get(metrics).items()}
+        # The metrics say nothing of the last update: with it, a saved state is known to be sound.
+        found = jax.device_get({**metrics, **parameter_norms(state)})
+        values = {name: float(value) for name, value in found.items()}
         check_finite(values, step)
         shown = {short: f"{values[name]:.3g}" for short, name in SHOWN.items()}
         if due or force:
@@ -204,12 +209,12 @@ class Sampler:
         indices = [i * len(domain) // count for i in range(count)]
         size = self._config.data.image_size
         pictures = [images.cover_resize(domain.load(i), size) for i in indices]
-        return images.to_float(np.stack(pictures)) if pictures else np.zeros((0, *size, 3))
+        return images.to_float(np.stack(pictures))
 
-    def is_due(self, step: int) -> bool:
-        """Say whether `samples.every` asks for a grid after this step."""
+    def is_due(self, step: int, last: bool) -> bool:
+        """Say whether `samples.every` asks for a grid after this, maybe the last, step."""
         every = self._config.samples.every
-        return every > 0 and step % every == 0
+        return every > 0 and (last or step % every == 0)
 
     def grid(self, state: TrainState, step: int) -> np.ndarray:
         """Return the sample grid, uint8 [H, W, 3], of the generators (their average, if kept)."""
@@ -247,9 +252,18 @@ def check_finite(values: Mapping[str, float], step: int) -> None:
     for name, value in values.items():
         if not math.isfinite(value):
             raise FloatingPointError(
-                f"{name} is {value} at step {step}; the newest checkpoint is from before that: "
+                f"{name} is {value} at step {step}, which is not saved: "
                 "lower config.train.learning_rate, or take config.dtype=float32"
             )
+
+
+@jax.jit
+def parameter_norms(state: TrainState) -> dict[str, jax.Array]:
+    """Return the Euclidean norm of all parameters of the generators, and of the discriminators."""
+    return {
+        "norm/generators": optax.tree.norm(state.generators),
+        "norm/discriminators": optax.tree.norm(state.discriminators),
+    }
 
 
 def rho_statistics(generators: Any) -> dict[str, float]:

@@ -34,6 +34,7 @@ def instance_layer_normalize(
     variance_i = jnp.square(x - mean_i).mean((1, 2), keepdims=True)
     # The layer's statistics follow from the channels' (law of total variance), which saves two
     # passes over x; and both normalisations are one multiplication and one addition per pixel.
+    # Forward and backward are 4 to 12 times faster for it on a CPU: benchmarks/normalization.py.
     mean_l = mean_i.mean(3, keepdims=True)
     variance_l = (variance_i + jnp.square(mean_i - mean_l)).mean(3, keepdims=True)
 

@@ -1,0 +1,78 @@
+"""The whole training step: time, FLOPs and memory, over variants and batch sizes. No TensorFlow.
+
+python -m benchmarks.train_step --size 256 --variants light full --batch_sizes 1 4 8
+"""
+
+import argparse
+import time
+
+import jax
+import numpy as np
+
+from configs import default
+from ugatit_jax import sharding
+from ugatit_jax.config import check_config
+from ugatit_jax.errors import exit_on_input_error
+from ugatit_jax.models import compute_dtype
+from ugatit_jax.train_step import create_state, make_train_step
+
+
+def measure(variant: str, size: int, width: int, batch_size: int, dtype: str, steps: int) -> str:
+    """Return a row of the table."""
+    config = default.get_config(variant.replace("full", ""))
+    config.data.image_size, config.model.base_width = (size, size), width
+    config.train.batch_size, config.dtype = batch_size, dtype
+    check_config(config, jax.device_count())
+    mesh = sharding.make_mesh()
+    state = sharding.place_state(create_state(config), mesh)
+    rng = np.random.default_rng(0)
+    pictures = {d: rng.integers(0, 256, (batch_size, size, size, 3), np.uint8) for d in "ab"}
+    batch = sharding.place_batch(pictures, mesh)
+
+    since = time.perf_counter()
+    step = jax.jit(make_train_step(config), donate_argnums=0).lower(state, batch).compile()
+    compiled = time.perf_counter() - since
+    flops, memory = step.cost_analysis()["flops"], step.memory_analysis()
+    gib = (memory.argument_size_in_bytes + memory.temp_size_in_bytes) / 2**30
+    state, metrics = step(state, batch)
+    times = []
+    for _ in range(steps):
+        jax.block_until_ready(metrics)
+        since = time.perf_counter()
+        state, metrics = step(state, batch)
+        jax.block_until_ready(metrics)
+        times.append(time.perf_counter() - since)
+    seconds = float(np.median(times))
+    return (
+        f"| {variant} | {batch_size} | {np.dtype(compute_dtype(config)).name} "
+        f"| {seconds * 1e3:.1f} | {2 * batch_size / seconds:.1f} | {flops / 1e9:.0f} "
+        f"| {flops / seconds / 1e12:.2f} | {gib:.1f} | {compiled:.0f} |"
+    )
+
+
+@exit_on_input_error
+def main() -> None:
+    """Print a table in Markdown."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--variants", nargs="+", default=["light", "full"])
+    parser.add_argument("--batch_sizes", nargs="+", type=int, default=[1])
+    parser.add_argument("--dtype", default="auto")
+    parser.add_argument("--steps", type=int, default=20)
+    flags = parser.parse_args()
+    kinds = ", ".join(sorted({device.device_kind for device in jax.devices()}))
+    print(f"{jax.device_count()} × {kinds}, jax {jax.__version__}, {flags.size} px, ", end="")
+    print(f"width {flags.width}, median of {flags.steps} steps\n")
+    print(
+        "| variant | batch | dtype | ms/step | images/s | GFLOP/step | TFLOP/s | GiB | compile s |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|")
+    for variant in flags.variants:
+        for batch_size in flags.batch_sizes:
+            row = measure(variant, flags.size, flags.width, batch_size, flags.dtype, flags.steps)
+            print(row, flush=True)
+
+
+if __name__ == "__main__":
+    main()
