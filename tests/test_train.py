@@ -140,7 +140,12 @@ def test_scalars_have_every_loss_at_every_step(scalars: dict[str, dict[int, floa
 def test_scalars_add_up(scalars: dict[str, dict[int, float]]) -> None:
     for step in range(1, 5):
         value = {name: values[step] for name, values in scalars.items()}
-        for term in ("generator/adversarial", "generator/cycle", "generator/cam", "discriminator/adversarial"):
+        for term in (
+            "generator/adversarial",
+            "generator/cycle",
+            "generator/cam",
+            "discriminator/adversarial",
+        ):
             parts = sum(v for name, v in value.items() if name.startswith(f"{term}/"))
             assert value[term] == pytest.approx(parts, rel=1e-5)
         assert value["discriminator/total"] == pytest.approx(value["discriminator/adversarial"])
