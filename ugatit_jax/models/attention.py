@@ -34,7 +34,7 @@ class ClassAttention(nn.Module):
         names = ("fc", "fc") if self.shared else ("gap_fc", "gmp_fc")
         classifiers = {
             name: LinearClassifier(self.shared, self.spectral_norm, self.kernel_init, name=name)
-            for name in names
+            for name in dict.fromkeys(names)
         }
         # The logits are small sums that a loss of weight 1000 looks at: never in bfloat16.
         wide = jnp.promote_types(x.dtype, jnp.float32)

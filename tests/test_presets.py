@@ -1,0 +1,164 @@
+"""The preset `tensorflow` against the authors' TensorFlow implementation."""
+
+import functools
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+from tensorflow_golden import Golden
+
+from ugatit_jax import losses, train_step
+from ugatit_jax.optimizer import select_kernels
+from ugatit_jax.train_step import Networks
+
+
+def cases(fast: str) -> list[Any]:
+    """All recorded cases, all but one marked as slow."""
+    names = ("light", "full", "light_nosn")
+    return [n if n == fast else pytest.param(n, marks=pytest.mark.slow) for n in names]
+
+
+def weights_of(config: ConfigDict, kind: str) -> ConfigDict:
+    weights = config.loss.copy_and_resolve_references()
+    weights.kind = kind
+    return weights
+
+
+def networks_of(golden: Golden) -> Networks:
+    generator, discriminators = train_step.build_networks(golden.config)
+    return Networks(
+        generator.clone(dtype=golden.dtype),
+        {scale: net.clone(dtype=golden.dtype) for scale, net in discriminators.items()},
+    )
+
+
+@functools.cache
+def forward(case: str, smoothing: str) -> tuple[Golden, Any, Any]:
+    """Return what the networks say at first, the discriminators after one power iteration."""
+    golden = Golden(case, smoothing)
+    networks = networks_of(golden)
+    recorded = golden.recorded("gen")
+    pictures = {
+        "real_A": golden.batch["a"],
+        "real_B": golden.batch["b"],
+        "fake_A": recorded["ba/image"],
+        "fake_B": recorded["ab/image"],
+    }
+
+    @jax.jit
+    def run(g: Any, d: Any, s: Any, pictures: Any) -> Any:
+        real = train_step.first_pass(networks.generator, g, pictures["real_A"], pictures["real_B"])
+        fake = train_step.first_pass(networks.generator, g, pictures["fake_A"], pictures["fake_B"])
+        s = train_step.iterate_spectral(d, s)
+        judgements = {
+            name: train_step.judge(networks, d, s, x, name[-1].lower())
+            for name, x in pictures.items()
+        }
+        return {
+            "ab": real.fake_b,
+            "ba": real.fake_a,
+            "aa": real.identity_a,
+            "bb": real.identity_b,
+            "bab": fake.fake_b,
+            "aba": fake.fake_a,
+        }, judgements
+
+    return golden, *run(golden.generators(), *golden.discriminators(), pictures)
+
+
+@pytest.mark.parametrize("smoothing", ["smooth", "nosmooth"])
+@pytest.mark.parametrize("case", cases(fast="light"))
+def test_networks_give_what_was_recorded(case: str, smoothing: str) -> None:
+    golden, translations, judgements = forward(case, smoothing)
+    ours = {}
+    for name, translation in translations.items():
+        ours[f"gen/{name}/image"] = translation.image
+        ours[f"gen/{name}/cam_logit"] = translation.cam_logits
+        ours[f"gen/{name}/heatmap"] = translation.heatmap[0]
+    for name, by_scale in judgements.items():
+        for scale, judgement in by_scale.items():
+            ours[f"dis/{name}/{scale}_logit"] = judgement.logits[..., None]
+            ours[f"dis/{name}/{scale}_cam"] = judgement.cam_logits
+            ours[f"dis/{name}/{scale}_heatmap"] = judgement.heatmap[0]
+    recorded = {
+        f"{part}/{name}": value
+        for part in ("gen", "dis")
+        for name, value in golden.recorded(part).items()
+    }
+    assert len(recorded) == (39 if smoothing == "smooth" else 27)
+    for name, value in recorded.items():
+        np.testing.assert_allclose(ours[name], value, atol=2e-4, err_msg=name)
+
+
+@functools.cache
+def loss_of_every_kind(case: str, smoothing: str) -> tuple[Golden, dict[str, Any]]:
+    golden = Golden(case, smoothing)
+    networks, batch = networks_of(golden), golden.batch
+    kinds = {name.split("/")[0] for name in golden.recorded("loss")}
+
+    @jax.jit
+    def run(g: Any, d: Any, s: Any) -> dict[str, Any]:
+        s = train_step.iterate_spectral(d, s)
+        first = train_step.first_pass(networks.generator, g, batch["a"], batch["b"])
+        fakes = {"a": first.fake_a.image, "b": first.fake_b.image}
+        results = {}
+        for kind in kinds:
+            weights, noise = weights_of(golden.config, kind), golden.noise(kind)
+            results[kind] = (
+                train_step.discriminator_loss(networks, d, s, weights, batch, fakes, noise),
+                train_step.generator_loss(networks, g, d, s, weights, batch),
+            )
+        return results
+
+    return golden, run(golden.generators(), *golden.discriminators())
+
+
+def regulariser(golden: Golden, params: Any) -> float:
+    """What TensorFlow adds to the loss and we, without changing the gradient, to the gradient."""
+    mask = jax.tree.leaves(select_kernels(params))
+    kernels = [x for x, k in zip(jax.tree.leaves(params), mask, strict=True) if k]
+    return golden.config.train.weight_decay / 2 * sum(float(np.square(x).sum()) for x in kernels)
+
+
+@pytest.mark.parametrize("smoothing", ["smooth", "nosmooth"])
+@pytest.mark.parametrize("case", cases(fast="light_nosn"))
+def test_losses_of_every_kind_are_the_recorded_ones(case: str, smoothing: str) -> None:
+    golden, results = loss_of_every_kind(case, smoothing)
+    recorded_kinds = 1 if case == "full" or smoothing == "nosmooth" else len(losses.KINDS)
+    assert len(results) == recorded_kinds
+    for kind, ((d_total, d), (g_total, g)) in results.items():
+        reg_g, reg_d = (
+            regulariser(golden, x) for x in (golden.generators(), golden.discriminators()[0])
+        )
+        ours = {
+            "reg_generator": reg_g,
+            "reg_discriminator": reg_d,
+            "Generator_loss": g_total + reg_g,
+            "Discriminator_loss": d_total + reg_d,
+        }
+        for ours_domain, other, way, theirs in (("a", "b", "b2a", "A"), ("b", "a", "a2b", "B")):
+            for prefix, head in (("", "logit"), ("cam_", "cam")):
+                parts = [f"{prefix}{scale}_{ours_domain}" for scale in ("local", "global")]
+                ours[f"discriminator_loss_{head}_{theirs}"] = sum(
+                    d[f"adversarial/{p}"] for p in parts
+                )
+                ours[f"generator_loss_{head}_{theirs}"] = sum(g[f"adversarial/{p}"] for p in parts)
+                if losses.KINDS[kind].penalty:
+                    gp = "GP_CAM" if prefix else "GP"
+                    ours[f"{gp}_{theirs}"] = 10 * sum(d[f"penalty/{p}"] for p in parts)
+            ours[f"G_{theirs}_cycle"] = 10 * g[f"cycle/{other}"]
+            ours[f"G_{theirs}_identity"] = 10 * g[f"identity/{ours_domain}"]
+            ours[f"G_{theirs}_cam"] = 1000 * g[f"cam/{way}"]
+        recorded = {
+            name.removeprefix(f"{kind}/"): value
+            for name, value in golden.recorded("loss").items()
+            if name.startswith(f"{kind}/")
+        }
+        sums = {"G_A_loss", "G_B_loss", "D_A_loss", "D_B_loss", "G_A_gan", "G_B_gan"}
+        assert ours.keys() == recorded.keys() - sums
+        for name, value in ours.items():
+            np.testing.assert_allclose(
+                value, recorded[name], rtol=1e-5, atol=1e-6, err_msg=f"{kind} {name}"
+            )
