@@ -15,16 +15,10 @@ from ml_collections import ConfigDict
 
 from configs import default
 from ugatit_jax.interop import pytorch
+from ugatit_jax.interop.pytorch import DISCRIMINATORS, GENERATORS
 
 DATA = Path(__file__).parent / "data"
 LAYERS = {"local": 5, "global": 7}
-GENERATORS = {"a2b": "genA2B", "b2a": "genB2A"}
-DISCRIMINATORS = {
-    ("a", "local"): "disLA",
-    ("a", "global"): "disGA",
-    ("b", "local"): "disLB",
-    ("b", "global"): "disGB",
-}
 
 
 def nhwc(x: np.ndarray) -> np.ndarray:

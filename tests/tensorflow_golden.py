@@ -66,8 +66,11 @@ class Golden:
         params: dict[str, Any] = {"a": {}, "b": {}}
         spectral: dict[str, Any] = {"a": {}, "b": {}}
         for (domain, scale), name in DISCRIMINATORS.items():
-            params[domain][scale], spectral[domain][scale] = interop.import_discriminator(
-                self.variables(f"{when}/{name}/"), self.layers[scale], self.theirs["sn"]
+            variables, layers = self.variables(f"{when}/{name}/"), self.layers[scale]
+            spectral_norm = self.theirs["sn"]
+            params[domain][scale] = interop.import_discriminator(variables, layers, spectral_norm)
+            spectral[domain][scale] = (
+                interop.import_spectral(variables, layers) if spectral_norm else {}
             )
         return params, spectral
 

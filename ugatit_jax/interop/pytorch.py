@@ -1,12 +1,20 @@
 """Names and layouts of the authors' PyTorch implementation, and ours."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from flax.traverse_util import unflatten_dict
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 StateDict = Mapping[str, np.ndarray]
+GENERATORS = {"a2b": "genA2B", "b2a": "genB2A"}
+DISCRIMINATORS = {
+    ("a", "local"): "disLA",
+    ("a", "global"): "disGA",
+    ("b", "local"): "disLB",
+    ("b", "global"): "disGB",
+}
 
 
 def generator_names(residual_blocks: int) -> dict[str, str]:
@@ -48,6 +56,28 @@ def cam_names(fc_weight: str) -> dict[str, str]:
     }
 
 
+def config_fields(networks: Mapping[str, StateDict]) -> dict[str, Any]:
+    """Return the config's fields that the names and shapes of six state_dicts tell.
+
+    Without 'data.image_size' for light generators, which take any. Raises `KeyError` with the
+    name of a tensor that is not there.
+    """
+    generator = networks["genA2B"]
+    width = generator["DownBlock.1.weight"].shape[0]
+    outputs, inputs = generator["FC.0.weight"].shape
+    fields = {
+        "model.light": inputs == outputs,
+        "model.base_width": width,
+        "model.residual_blocks": sum(name.endswith("conv1.weight") for name in generator),
+    }
+    for scale, name in (("local", "disLA"), ("global", "disGA")):
+        strided = sum(n.startswith("model.") and n.endswith("orig") for n in networks[name])
+        fields[f"model.{scale}_layers"] = strided + 1
+    if inputs != outputs:
+        fields["data.image_size"] = (4 * math.isqrt(inputs // (4 * width)),) * 2
+    return fields
+
+
 def import_generator(state_dict: StateDict, residual_blocks: int) -> dict[str, Any]:
     """Return the parameters of our generator with the values of a PyTorch state_dict."""
     channels = state_dict["conv1x1.bias"].size
@@ -79,6 +109,31 @@ def import_discriminator(
     return unflatten_dict(params, sep="/"), unflatten_dict(spectral, sep="/")
 
 
+def export_generator(params: Any, residual_blocks: int) -> dict[str, np.ndarray]:
+    """Return the state_dict of a PyTorch generator: `import_generator` backwards."""
+    flat = flatten_dict(params, sep="/")
+    channels = flat["cam/conv1x1/bias"].size
+    fc_0 = flat["mlp/fc_0/kernel"]
+    fc_0 = fc_0.reshape(-1, channels, fc_0.shape[1]).swapaxes(0, 1)
+    flat["mlp/fc_0/kernel"] = fc_0.reshape(-1, fc_0.shape[2])
+    names = generator_names(residual_blocks)
+    return {theirs: _transpose_back(flat[ours], ours) for theirs, ours in names.items()}
+
+
+def export_discriminator(params: Any, spectral: Any, layers: int) -> dict[str, np.ndarray]:
+    """Return the state_dict of a PyTorch discriminator: `import_discriminator` backwards."""
+    flat, vectors = (flatten_dict(tree, sep="/") for tree in (params, spectral))
+    state_dict = {}
+    for theirs, ours in discriminator_names(layers).items():
+        state_dict[theirs] = _transpose_back(flat[ours], ours)
+        if theirs.endswith("weight_orig"):
+            layer, prefix = ours.removesuffix("/kernel"), theirs.removesuffix("_orig")
+            state_dict[f"{prefix}_u"] = vectors[f"{layer}/u"]
+            v = vectors[f"{layer}/v"].reshape(flat[ours].shape[:3])
+            state_dict[f"{prefix}_v"] = v.transpose(2, 0, 1).reshape(-1)
+    return state_dict
+
+
 def _transpose(value: np.ndarray, name: str) -> np.ndarray:
     """Turn OIHW into HWIO, [out, in] into [in, out] (1×1 for the CAM), [1, C, 1, 1] into [C]."""
     if not name.endswith("kernel"):
@@ -87,3 +142,12 @@ def _transpose(value: np.ndarray, name: str) -> np.ndarray:
         return value.transpose(2, 3, 1, 0)
     kernel = value.T
     return kernel[None, None] if name.startswith("cam/") else kernel
+
+
+def _transpose_back(value: np.ndarray, name: str) -> np.ndarray:
+    """Undo `_transpose`."""
+    if name.endswith("kernel"):
+        if name.startswith(("cam/gap_fc", "cam/gmp_fc")):
+            value = value[0, 0]
+        return value.T if value.ndim == 2 else value.transpose(3, 2, 0, 1)
+    return value if name.endswith("bias") else value.reshape(1, -1, 1, 1)

@@ -4,13 +4,21 @@ Convolutions and dense layers have the same layout there and here. Its generator
 of domain B, so it is our a2b; discriminator_A judges domain A. Imports no TensorFlow.
 """
 
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-from flax.traverse_util import unflatten_dict
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 Variables = Mapping[str, np.ndarray]
+# The folder of its checkpoints is named after its options.
+FOLDER = re.compile(
+    r"_(?P<kind>gan|lsgan|hinge|wgan-gp|wgan-lp|dragan)_\d+resblock_\d+dis_\d+"
+    r"_(?P<adversarial>\d+)_(?P<cycle>\d+)_(?P<identity>\d+)_(?P<cam>\d+)(_sn)?"
+    r"(?P<smoothing>_smoothing)?$"
+)
 GENERATORS = {"a2b": "generator_B", "b2a": "generator_A"}
 DISCRIMINATORS = {
     (domain, scale): f"discriminator_{domain.upper()}/{scale}"
@@ -62,6 +70,34 @@ def discriminator_names(layers: int, spectral_norm: bool) -> dict[str, str]:
     return names | {f"conv_1x1/conv2d/{p}": f"cam/conv1x1/{p}" for p in ("kernel", "bias")}
 
 
+def config_fields(shapes: Mapping[str, tuple[int, ...]], folder: str) -> dict[str, Any]:
+    """Return the config's fields that the variables' shapes and the name of their folder tell.
+
+    Without 'data.image_size' for light generators, which take any. Raises `KeyError` with the
+    name of a variable that is not there.
+    """
+    width = shapes["generator_B/conv/conv2d/kernel"][-1]
+    inputs, outputs = shapes["generator_B/MLP/linear_0/dense/kernel"]
+    spectral_norm = "discriminator_A/local/conv_0/u" in shapes
+    fields = {
+        "model.light": inputs == outputs,
+        "model.base_width": width,
+        "model.residual_blocks": _count(r"generator_B/resblock_\d+/res1/.*kernel", shapes),
+        "model.spectral_norm": spectral_norm,
+    }
+    for scale in ("local", "global"):
+        convolutions = rf"discriminator_A/{scale}/conv_(\d+|last)(/conv2d)?/kernel"
+        fields[f"model.{scale}_layers"] = _count(convolutions, shapes) + 1
+    if inputs != outputs:
+        fields["data.image_size"] = (4 * math.isqrt(inputs // (4 * width)),) * 2
+    if found := FOLDER.search(folder):
+        fields["loss.kind"] = found["kind"]
+        for term in ("adversarial", "cycle", "identity", "cam"):
+            fields[f"loss.{term}"] = float(found[term])
+        fields["model.rho_margin"] = 0.1 if found["smoothing"] else 0.0
+    return fields
+
+
 def import_generator(variables: Variables, residual_blocks: int) -> dict[str, Any]:
     """Return the parameters of our generator with the values of a TensorFlow one's variables.
 
@@ -72,19 +108,40 @@ def import_generator(variables: Variables, residual_blocks: int) -> dict[str, An
 
 def import_discriminator(
     variables: Variables, layers: int, spectral_norm: bool
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the parameters and the 'spectral' collection of our discriminator."""
+) -> dict[str, Any]:
+    """Return the parameters of our discriminator; names lack the 'discriminator_A/local/'."""
     names = discriminator_names(layers, spectral_norm)
-    params = _rename(variables, {k: v for k, v in names.items() if not v.endswith("/u")})
+    return _rename(variables, {k: v for k, v in names.items() if not v.endswith("/u")})
+
+
+def import_spectral(variables: Variables, layers: int) -> dict[str, Any]:
+    """Return the 'spectral' collection of our discriminator, for one with spectral norm."""
     spectral = {}
-    for theirs, ours in names.items():
+    for theirs, ours in discriminator_names(layers, spectral_norm=True).items():
         if ours.endswith("/u"):
             # There v is not kept, but follows from u; and u need not be of unit length.
             u = variables[theirs].reshape(-1)
             kernel = variables[theirs.removesuffix("u") + "kernel"].reshape(-1, u.size)
             spectral[ours] = u / np.linalg.norm(u)
             spectral[ours.removesuffix("u") + "v"] = kernel @ u / np.linalg.norm(kernel @ u)
-    return params, unflatten_dict(spectral, sep="/")
+    return unflatten_dict(spectral, sep="/")
+
+
+def expected_shapes(params: Any, spectral: Any, names: Mapping[str, str]) -> dict[str, Any]:
+    """Return {TensorFlow's name: its shape there} for (maybe abstract) parameters of ours."""
+    flat = flatten_dict({"params": params, "spectral": spectral}, sep="/")
+    shapes = {}
+    for theirs, ours in names.items():
+        if ours.endswith("/u"):
+            shapes[theirs] = (1, *flat[f"spectral/{ours}"].shape)
+        else:
+            shape = flat[f"params/{ours}"].shape
+            shapes[theirs] = shape[2:] if ours == "cam/fc/kernel" else shape
+    return shapes
+
+
+def _count(pattern: str, names: Iterable[str]) -> int:
+    return sum(re.fullmatch(pattern, name) is not None for name in names)
 
 
 def _rename(variables: Variables, names: Mapping[str, str]) -> dict[str, Any]:

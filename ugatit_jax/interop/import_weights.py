@@ -1,0 +1,261 @@
+"""Make a run directory of the weights of one of the authors' own implementations.
+
+    python -m ugatit_jax.interop.import_weights SOURCE RUN_DIR
+
+SOURCE is PyTorch's ….pt, or TensorFlow 1's ….model-N (with .index and .data-… beside each other;
+either will do, too). Which it is, and the size of the networks, is told by names and shapes.
+"""
+
+import argparse
+import functools
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from ml_collections import ConfigDict
+
+from configs import default
+from ugatit_jax import checkpoint
+from ugatit_jax.config import check_config
+from ugatit_jax.errors import InputError, exit_on_input_error
+from ugatit_jax.interop import pytorch, tensorflow
+from ugatit_jax.interop.torch_file import read_torch_file
+from ugatit_jax.optimizer import build_optimizer
+from ugatit_jax.train_step import SCALES, TrainState, build_networks
+
+Shape = tuple[int, ...]
+ADAM = {"mu": "/Adam", "nu": "/Adam_1"}  # ours, and TensorFlow's suffix of a variable
+POWER = re.compile(r"beta[12]_power(_1)?")  # they follow from the step
+
+
+class Weights(NamedTuple):
+    """What a file holds, in our names."""
+
+    config: ConfigDict
+    step: int
+    generators: Any  # as in TrainState, as the following
+    discriminators: Any
+    spectral: Any
+    moments: dict[str, Any] | None  # {'mu', 'nu'}: {'generators', 'discriminators'}, Adam's
+
+
+def read_weights(source: Path, image_size: int | None = None) -> Weights:
+    """Read a file of either implementation.
+
+    `image_size` in px is for light generators, whose weights do not tell; default: 256. Raises
+    `InputError`, with the name of the first tensor that does not fit.
+    """
+    prefix = Path(re.sub(r"\.(index|data-\d+-of-\d+)$", "", str(source)))
+    try:
+        if Path(f"{prefix}.index").is_file():
+            return _read_tensorflow(prefix, image_size)
+        return _read_pytorch(source, image_size)
+    except KeyError as error:
+        raise InputError(f"{source} holds no U-GAT-IT: there is no {error.args[0]} in it") from None
+
+
+def make_state(weights: Weights) -> TrainState:
+    """Return the state to train on from, with Adam's moments where the file has them."""
+    optimizer = build_optimizer(weights.config)
+    step = jnp.asarray(weights.step, jnp.int32)
+
+    def optimizer_state(network: str) -> optax.OptState:
+        decay, adam, schedule = optimizer.init(getattr(weights, network))
+        if weights.moments is not None:  # without, Adam starts anew
+            mu, nu = (weights.moments[name][network] for name in ("mu", "nu"))
+            adam = adam._replace(count=step, mu=mu, nu=nu)
+        return decay, adam, schedule._replace(count=step)
+
+    return TrainState(
+        step=step,
+        generators=weights.generators,
+        discriminators=weights.discriminators,
+        spectral=weights.spectral,
+        generator_optimizer=optimizer_state("generators"),
+        discriminator_optimizer=optimizer_state("discriminators"),
+        ema=None,
+    )
+
+
+def write_run(run_dir: Path, weights: Weights) -> None:
+    """Write a run directory. Raises `InputError` if something is there already."""
+    if run_dir.exists() and (not run_dir.is_dir() or any(run_dir.iterdir())):
+        raise InputError(f"{run_dir} is there already and not empty: take another RUN_DIR")
+    state = jax.device_put(make_state(weights))
+    run_dir.mkdir(parents=True, exist_ok=True)
+    with checkpoint.open_checkpoints(run_dir, weights.config) as checkpoints:
+        checkpoint.save(checkpoints, state)
+    checkpoint.record_start(run_dir, weights.config, weights.step)
+
+
+def _read_pytorch(source: Path, image_size: int | None) -> Weights:
+    networks = read_torch_file(source)
+    if not isinstance(networks, dict) or not all(isinstance(x, dict) for x in networks.values()):
+        raise InputError(f"{source} holds no U-GAT-IT: six state_dicts in a dictionary")
+    config = _make_config("pytorch", pytorch.config_fields(networks), image_size)
+    blocks = config.model.residual_blocks
+    layers = {scale: config.model[f"{scale}_layers"] for scale in SCALES}
+
+    params, spectral = _abstract_variables(config)
+    expected: dict[str, Any] = {
+        name: jax.eval_shape(lambda p: pytorch.export_generator(p, blocks), params["generator"])
+        for name in pytorch.GENERATORS.values()
+    }
+    for (_, scale), name in pytorch.DISCRIMINATORS.items():
+        export = functools.partial(pytorch.export_discriminator, layers=layers[scale])
+        expected[name] = jax.eval_shape(export, params[scale], spectral[scale])
+    _check_shapes(source, _shapes(networks), _shapes(expected))
+
+    networks = jax.tree.map(lambda x: x.astype(np.float32), networks)
+    generators = {
+        direction: pytorch.import_generator(networks[name], blocks)
+        for direction, name in pytorch.GENERATORS.items()
+    }
+    both = {
+        key: pytorch.import_discriminator(networks[name], layers[key[1]])
+        for key, name in pytorch.DISCRIMINATORS.items()
+    }
+    discriminators, vectors = (
+        {d: {scale: both[d, scale][i] for scale in SCALES} for d in ("a", "b")} for i in range(2)
+    )
+    number = re.search(r"_params_(\d+)$", source.stem)
+    step = int(number[1]) if number else 0
+    return Weights(config, step, generators, discriminators, vectors, moments=None)
+
+
+def _read_tensorflow(prefix: Path, image_size: int | None) -> Weights:
+    import tensorflow as tf  # only needed for its own files
+
+    try:
+        reader = tf.train.load_checkpoint(str(prefix))
+        found = {k: tuple(v) for k, v in reader.get_variable_to_shape_map().items()}
+    except Exception as error:  # of TensorFlow's many kinds
+        raise InputError(f"cannot read {prefix}: {str(error).splitlines()[0]}") from None
+    config = _make_config(
+        "tensorflow", tensorflow.config_fields(found, prefix.absolute().parent.name), image_size
+    )
+    blocks, spectral_norm = config.model.residual_blocks, config.model.spectral_norm
+    layers = {scale: config.model[f"{scale}_layers"] for scale in SCALES}
+
+    params, spectral = _abstract_variables(config)
+    expected = {}
+    for name in tensorflow.GENERATORS.values():
+        names = tensorflow.generator_names(blocks)
+        shapes = tensorflow.expected_shapes(params["generator"], {}, names)
+        expected |= {f"{name}/{theirs}": shape for theirs, shape in shapes.items()}
+    for (_, scale), name in tensorflow.DISCRIMINATORS.items():
+        names = tensorflow.discriminator_names(layers[scale], spectral_norm)
+        shapes = tensorflow.expected_shapes(params[scale], spectral[scale], names)
+        expected |= {f"{name}/{theirs}": shape for theirs, shape in shapes.items()}
+    trained = [name for name in expected if not name.endswith("/u")]
+    has_moments = f"{trained[0]}/Adam" in found
+    if has_moments:
+        expected |= {f"{name}{m}": expected[name] for name in trained for m in ADAM.values()}
+    found = {name: shape for name, shape in found.items() if not POWER.fullmatch(name)}
+    _check_shapes(prefix, found, expected)
+    variables = {name: reader.get_tensor(name) for name in found}
+
+    def below(network: str, slot: str = "") -> dict[str, np.ndarray]:
+        start = f"{network}/"
+        return {
+            name.removeprefix(start).removesuffix(slot): value
+            for name, value in variables.items()
+            if name.startswith(start) and name.endswith(slot)
+        }
+
+    def trees(slot: str = "") -> dict[str, Any]:
+        generators = {
+            direction: tensorflow.import_generator(below(name, slot), blocks)
+            for direction, name in tensorflow.GENERATORS.items()
+        }
+        discriminators: dict[str, Any] = {"a": {}, "b": {}}
+        for (d, scale), name in tensorflow.DISCRIMINATORS.items():
+            discriminators[d][scale] = tensorflow.import_discriminator(
+                below(name, slot), layers[scale], spectral_norm
+            )
+        return {"generators": generators, "discriminators": discriminators}
+
+    vectors: dict[str, Any] = {"a": {}, "b": {}}
+    for (d, scale), name in tensorflow.DISCRIMINATORS.items():
+        vectors[d][scale] = (
+            tensorflow.import_spectral(below(name), layers[scale]) if spectral_norm else {}
+        )
+    moments = {name: trees(slot) for name, slot in ADAM.items()} if has_moments else None
+    # It counts the step that comes next.
+    number = re.search(r"-(\d+)$", prefix.name)
+    step = max(int(number[1]) - 1, 0) if number else 0
+    return Weights(config, step, **trees(), spectral=vectors, moments=moments)
+
+
+def _make_config(preset: str, fields: dict[str, Any], image_size: int | None) -> ConfigDict:
+    config = default.get_config(preset)
+    if image_size is not None:
+        fields = {"data.image_size": (image_size, image_size)} | fields
+    config.update_from_flattened_dict(fields)
+    check_config(config, device_count=1)
+    return config
+
+
+def _abstract_variables(config: ConfigDict) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return shapes of parameters and 'spectral' of 'generator', 'local' and 'global'."""
+    generator, discriminators = build_networks(config)
+    picture = jax.ShapeDtypeStruct((1, *config.data.image_size, 3), jnp.float32)
+    variables = {
+        name: jax.eval_shape(network.init, jax.random.key(0), picture)
+        for name, network in ({"generator": generator} | discriminators).items()
+    }
+    params, spectral = (
+        {name: collections.get(which, {}) for name, collections in variables.items()}
+        for which in ("params", "spectral")
+    )
+    return params, spectral
+
+
+def _shapes(networks: Mapping[str, Mapping[str, Any]]) -> dict[str, Shape]:
+    return {f"{n}/{k}": tuple(x.shape) for n, tensors in networks.items() for k, x in tensors.items()}
+
+
+def _check_shapes(source: Path, found: Mapping[str, Shape], expected: Mapping[str, Shape]) -> None:
+    for name, shape in expected.items():
+        if name not in found:
+            raise InputError(f"{source} does not fit: it has no {name}, expected of shape {shape}")
+        if found[name] != shape:
+            raise InputError(
+                f"{source} does not fit: {name} has shape {found[name]}, expected {shape}"
+            )
+    if more := sorted(found.keys() - expected.keys()):
+        raise InputError(f"{source} does not fit: {more[0]}, of shape {found[more[0]]}, is no part")
+
+
+@exit_on_input_error
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m ugatit_jax.interop.import_weights",
+        description="Make a run directory of PyTorch's or TensorFlow 1's weights.",
+    )
+    parser.add_argument("source", type=Path, metavar="SOURCE", help="….pt, or ….model-N")
+    parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="a new folder")
+    parser.add_argument("--image_size", type=int, help="of light networks, in px; default: 256")
+    args = parser.parse_args(argv)
+    weights = read_weights(args.source, args.image_size)
+    write_run(args.run_dir, weights)
+    model = weights.config.model
+    print(
+        f"{args.run_dir}: step {weights.step}; {'light' if model.light else 'full'}, "
+        f"{'TensorFlow' if model.shared_cam else 'PyTorch'}'s conventions, "
+        f"width {model.base_width}, {model.residual_blocks} residual blocks, discriminators of "
+        f"{model.local_layers} and {model.global_layers} layers, "
+        f"{'with' if weights.moments else 'without'} Adam's moments"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
