@@ -3,6 +3,7 @@
 import functools
 import math
 import signal
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -135,6 +136,9 @@ class Log:
             initial=start,
             unit="step",
             dynamic_ncols=True,
+            mininterval=0.1
+            if sys.stderr.isatty()
+            else 10,  # s; a log file wants no 10 lines a second
             disable=self._silent,
         )
         self._first = start + 1
@@ -170,7 +174,7 @@ class Log:
             values["learning_rate"] = float(self._learning_rate(step - 1))
             self._writer.write_scalars(step, values)
             shown["img/s"] = f"{rates['images_per_second']:.3g}"
-        self._bar.set_postfix(shown)
+        self._bar.set_postfix(shown, refresh=False)
 
     def write_grid(self, step: int, grid: np.ndarray) -> None:
         """Write a sample grid, uint8 [H, W, 3], to samples/ and to TensorBoard."""
