@@ -136,9 +136,8 @@ class Log:
             initial=start,
             unit="step",
             dynamic_ncols=True,
-            mininterval=0.1
-            if sys.stderr.isatty()
-            else 10,  # s; a log file wants no 10 lines a second
+            # In seconds; a log file wants no ten lines a second.
+            mininterval=0.1 if sys.stderr.isatty() else 10,
             disable=self._silent,
         )
         self._first = start + 1
