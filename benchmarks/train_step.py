@@ -4,6 +4,7 @@ python -m benchmarks.train_step --size 256 --variants light full --batch_sizes 1
 """
 
 import argparse
+import functools
 import math
 import time
 
@@ -25,7 +26,7 @@ def measure(variant: str, size: int, width: int, batch_size: int, dtype: str, st
     config.train.batch_size, config.dtype = batch_size, dtype
     check_config(config, jax.device_count())
     mesh = sharding.make_mesh()
-    state = sharding.place_state(create_state(config), mesh)
+    state = sharding.create_on(mesh, functools.partial(create_state, config))
     rng = np.random.default_rng(0)
     pictures = {d: rng.integers(0, 256, (batch_size, size, size, 3), np.uint8) for d in "ab"}
     batch = sharding.place_batch(pictures, mesh)

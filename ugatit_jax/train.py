@@ -46,7 +46,7 @@ def train(config: ConfigDict, workdir: Path) -> int:
 
     _say("drawing the first weights…")
     mesh = sharding.make_mesh()
-    state = sharding.place_state(create_state(config), mesh)
+    state = sharding.create_on(mesh, functools.partial(create_state, config))
     with checkpoint.open_checkpoints(workdir, config) as checkpoints:
         state = checkpoint.restore(checkpoints, state, workdir)
         start = int(state.step)
