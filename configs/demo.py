@@ -1,4 +1,11 @@
-"""The demo: OpenMoji to Twemoji and back, at 64 px, in minutes on two CPU cores."""
+"""The demo: OpenMoji to Twemoji and back, at 64 px, in minutes on two CPU cores.
+
+    ./launch/demo.sh
+
+Two cores of an x86-64 server that had other work to do, 2026-11-21: 10 minutes from a fresh clone
+to the gallery, with wheels at hand; 0.31 s per step. L1 to the true counterparts 0.131 (untranslated
+0.148) and SSIM 0.364 (0.339) from OpenMoji to Twemoji.
+"""
 
 from ml_collections import ConfigDict
 
