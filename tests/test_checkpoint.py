@@ -17,7 +17,7 @@ from ugatit_jax import checkpoint
 from ugatit_jax.config import different_fields, load_config
 from ugatit_jax.errors import InputError
 from ugatit_jax.models import build_generator
-from ugatit_jax.sharding import make_mesh, place_state, replicated
+from ugatit_jax.sharding import make_mesh, replicated
 from ugatit_jax.train_step import TrainState
 
 
@@ -38,7 +38,7 @@ def make_state(step: int, ema: bool = True) -> TrainState:
 def save_all(workdir: Path, config: ConfigDict, *states: TrainState) -> None:
     with checkpoint.open_checkpoints(workdir, config) as checkpoints:
         for state in states:
-            checkpoint.save(checkpoints, place_state(state, make_mesh()))
+            checkpoint.save(checkpoints, jax.device_put(state, replicated(make_mesh())))
 
 
 def restore(workdir: Path, config: ConfigDict, like: TrainState) -> TrainState:
@@ -65,7 +65,7 @@ def test_the_newest_state_comes_back_on_any_number_of_devices(
 ) -> None:
     save_all(tmp_path, config, make_state(3), make_state(5))
     mesh = make_mesh(jax.devices()[:devices])
-    state = restore(tmp_path, config, place_state(make_state(0), mesh))
+    state = restore(tmp_path, config, jax.device_put(make_state(0), replicated(mesh)))
     assert_same(state, make_state(5))
     assert {leaf.sharding for leaf in jax.tree.leaves(state)} == {replicated(mesh)}
 
@@ -89,7 +89,10 @@ def test_the_newest_and_those_at_intervals_are_kept(tmp_path: Path, config: Conf
 def test_a_step_that_is_there_is_not_saved_again(tmp_path: Path, config: ConfigDict) -> None:
     save_all(tmp_path, config, make_state(2))
     save_all(tmp_path, config, dataclasses.replace(make_state(2), discriminators=None))
-    assert_same(restore(tmp_path, config, place_state(make_state(0), make_mesh())), make_state(2))
+    assert_same(
+        restore(tmp_path, config, jax.device_put(make_state(0), replicated(make_mesh()))),
+        make_state(2),
+    )
 
 
 def test_a_half_written_checkpoint_is_swept_away(tmp_path: Path, config: ConfigDict) -> None:
@@ -97,20 +100,22 @@ def test_a_half_written_checkpoint_is_swept_away(tmp_path: Path, config: ConfigD
     half = tmp_path / "checkpoints" / "3.orbax-checkpoint-tmp"
     (half / "generators").mkdir(parents=True)
     (half / "generators" / "manifest.ocdbt").write_bytes(b"half")
-    state = restore(tmp_path, config, place_state(make_state(0), make_mesh()))
+    state = restore(tmp_path, config, jax.device_put(make_state(0), replicated(make_mesh())))
     assert int(state.step) == 2
     assert steps_in(tmp_path) == {"2"}
 
 
 def test_a_moving_average_can_be_switched_on_and_off(tmp_path: Path, config: ConfigDict) -> None:
     save_all(tmp_path, config, make_state(1, ema=False))
-    on = restore(tmp_path, config, place_state(make_state(0), make_mesh()))
+    on = restore(tmp_path, config, jax.device_put(make_state(0), replicated(make_mesh())))
     assert_same(on.ema, make_state(1).generators)  # starts from where the run is
     # Not the same buffers: a step that consumes the state would be given them twice.
     assert jax.tree.leaves(on.ema)[0] is not jax.tree.leaves(on.generators)[0]
 
     save_all(tmp_path, config, make_state(2))
-    off = restore(tmp_path, config, place_state(make_state(0, ema=False), make_mesh()))
+    off = restore(
+        tmp_path, config, jax.device_put(make_state(0, ema=False), replicated(make_mesh()))
+    )
     assert_same(off, make_state(2, ema=False))
 
 

@@ -11,7 +11,7 @@ import pytest
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from ugatit_jax.sharding import make_mesh, place_batch, place_state
+from ugatit_jax.sharding import create_on, make_mesh, place_batch
 from ugatit_jax.train import compile_train_step
 from ugatit_jax.train_step import TrainState, create_state
 
@@ -35,7 +35,7 @@ def test_a_batch_is_split_in_order_without_conversion() -> None:
 
 
 def test_a_state_is_on_every_device() -> None:
-    state = place_state({"x": jnp.arange(3.0)}, make_mesh())
+    state = create_on(make_mesh(), lambda: {"x": jnp.arange(3.0)})
     assert [shard.device for shard in state["x"].addressable_shards] == jax.devices()
     for shard in state["x"].addressable_shards:
         np.testing.assert_array_equal(shard.data, [0, 1, 2])
@@ -43,7 +43,7 @@ def test_a_state_is_on_every_device() -> None:
 
 def run_step(config: ConfigDict, mesh: Mesh) -> Result:
     """The program of a training step, and what it makes of the first state and a batch of noise."""
-    state = place_state(create_state(config), mesh)
+    state = create_on(mesh, lambda: create_state(config))
     rng = np.random.default_rng(0)
     shape = (config.train.batch_size, *config.data.image_size, 3)
     noise = {domain: rng.integers(0, 256, shape, dtype=np.uint8) for domain in ("a", "b")}

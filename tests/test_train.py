@@ -23,7 +23,7 @@ from ugatit_jax import datasets, train
 from ugatit_jax.config import different_fields, load_config
 from ugatit_jax.errors import InputError
 from ugatit_jax.main import main
-from ugatit_jax.sharding import make_mesh, place_state
+from ugatit_jax.sharding import create_on, make_mesh
 from ugatit_jax.train_step import create_state
 
 MakeConfig = Callable[[], ConfigDict]
@@ -237,7 +237,7 @@ def test_without_test_pictures_samples_are_of_training_pictures(
     tiny_config: MakeConfig, pictures: Path
 ) -> None:
     config = tiny_config()
-    state = place_state(create_state(config), make_mesh())
+    state = create_on(make_mesh(), lambda: create_state(config))
     dataset = datasets.open_dataset(config.data)
     none = datasets.Domain([], [])
 

@@ -255,3 +255,17 @@ def test_one_production_step(production):
     assert min(x.min() for x in before_clip.values()) < 0  # so that this means something
     for ema, new in zip(jax.tree.leaves(after.ema), jax.tree.leaves(after.generators), strict=True):
         np.testing.assert_allclose(ema, 0.1 * new, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("variant", ["", "light"])
+def test_bfloat16_and_rectangles_leave_state_and_losses_in_float32(variant):
+    config = default.get_config(variant)
+    config.dtype, config.data.image_size = "bfloat16", (96, 128)
+    config.model.base_width, config.train.ema_decay = 8, 0.9
+    state = jax.eval_shape(lambda: train_step.create_state(config))
+    picture = jax.ShapeDtypeStruct((2, 96, 128, 3), jnp.uint8)
+    step = train_step.make_train_step(config)
+    after, metrics = jax.eval_shape(step, state, {"a": picture, "b": picture})
+    assert jax.tree.map(jnp.shape, after) == jax.tree.map(jnp.shape, state)
+    for value in [*jax.tree.leaves(after), *metrics.values()]:
+        assert value.dtype in (jnp.float32, jnp.int32)

@@ -23,7 +23,13 @@ from ml_collections import ConfigDict
 from orbax.checkpoint import checkpoint_managers
 
 import ugatit_jax
-from ugatit_jax.config import architecture_differences, different_fields, load_config, save_config
+from ugatit_jax.config import (
+    architecture_differences,
+    different_fields,
+    load_config,
+    save_config,
+    write_atomically,
+)
 from ugatit_jax.errors import InputError
 from ugatit_jax.models import build_generator
 from ugatit_jax.sharding import make_mesh, replicated
@@ -150,7 +156,7 @@ def record_start(workdir: Path, config: ConfigDict, step: int) -> None:
             | {package: importlib.metadata.version(package) for package in PACKAGES},
         }
     )
-    path.write_text(json.dumps(record, indent=2) + "\n")
+    write_atomically(path, json.dumps(record, indent=2) + "\n")
     save_config(config, workdir / "config.json")
 
 

@@ -140,7 +140,14 @@ def flatten(config: ConfigDict) -> dict[str, Any]:
 
 def save_config(config: ConfigDict, path: Path) -> None:
     """Write a config as JSON."""
-    path.write_text(config.to_json(indent=2) + "\n")
+    write_atomically(path, config.to_json(indent=2) + "\n")
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a text file so that whoever dies meanwhile leaves the old one or the new one."""
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.replace(path)
 
 
 def load_config(path: Path) -> ConfigDict:

@@ -65,6 +65,10 @@ def load_experiment(name: str) -> ConfigDict:
         raise InputError(f"--config={name}: there is no file {path}{_experiments()}")
     try:
         return runpy.run_path(path)["get_config"](variant)
+    except ImportError as error:
+        raise InputError(
+            f"--config={name}: {error}; run this in the folder that holds configs/"
+        ) from None
     except (SyntaxError, KeyError):
         raise InputError(f"--config={name}: {path} has no Python function get_config") from None
     except ValueError as error:  # what get_config raises for a variant that it does not have

@@ -3,6 +3,7 @@
 import functools
 import math
 import signal
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -46,7 +47,7 @@ def train(config: ConfigDict, workdir: Path) -> int:
 
     _say("drawing the first weights…")
     mesh = sharding.make_mesh()
-    state = sharding.place_state(create_state(config), mesh)
+    state = sharding.create_on(mesh, functools.partial(create_state, config))
     with checkpoint.open_checkpoints(workdir, config) as checkpoints:
         state = checkpoint.restore(checkpoints, state, workdir)
         start = int(state.step)
@@ -136,6 +137,8 @@ class Log:
             initial=start,
             unit="step",
             dynamic_ncols=True,
+            # In seconds; a log file wants no ten lines a second.
+            mininterval=0.1 if sys.stderr.isatty() else 10,
             disable=self._silent,
         )
         self._first = start + 1
@@ -171,7 +174,7 @@ class Log:
             values["learning_rate"] = float(self._learning_rate(step - 1))
             self._writer.write_scalars(step, values)
             shown["img/s"] = f"{rates['images_per_second']:.3g}"
-        self._bar.set_postfix(shown)
+        self._bar.set_postfix(shown, refresh=False)
 
     def write_grid(self, step: int, grid: np.ndarray) -> None:
         """Write a sample grid, uint8 [H, W, 3], to samples/ and to TensorBoard."""
