@@ -234,7 +234,8 @@ def one_step(case: str, smoothing: str) -> tuple[Golden, train_step.TrainState, 
     """Run the production step, as it is, from the first values."""
     golden = Golden(case, smoothing)
     discriminators, spectral = golden.discriminators()
-    state = train_step.create_state(golden.config).replace(
+    state = jax.eval_shape(lambda: train_step.create_state(golden.config))
+    state = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), state).replace(
         generators=golden.generators(), discriminators=discriminators, spectral=spectral
     )
     step = jax.jit(train_step.make_train_step(golden.config))

@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -203,7 +204,8 @@ def production() -> tuple[Golden, TrainState]:
     discriminators, spectral = golden.discriminators("init")
     for _ in range(100):  # at converged vectors it does not matter how often they are iterated
         spectral = jax.jit(train_step.iterate_spectral)(discriminators, spectral)
-    return golden, train_step.create_state(golden.config).replace(
+    state = jax.eval_shape(lambda: train_step.create_state(golden.config))
+    return golden, jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), state).replace(
         generators=golden.generators("init"), discriminators=discriminators, spectral=spectral
     )
 

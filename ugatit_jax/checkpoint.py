@@ -6,12 +6,15 @@ checkpoints/STEP/      generators/ (and ema/): all that translating needs; train
 samples/  events.*     what train.py writes for people to look at
 """
 
+import contextlib
+import functools
 import importlib.metadata
 import json
 import logging
 import platform
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -33,7 +36,7 @@ from ugatit_jax.config import (
 from ugatit_jax.errors import InputError
 from ugatit_jax.models import build_generator
 from ugatit_jax.sharding import make_mesh, replicated
-from ugatit_jax.train_step import TrainState
+from ugatit_jax.train_step import TrainState, create_state
 
 FORMAT = 1  # of the run directory; a newer program may write a higher one
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "pillow")
@@ -95,22 +98,39 @@ def restore_generators(
     device: the moving average where the run has one. `step` None is the newest. Raises
     `InputError` if there is no such checkpoint.
     """
+    with _open_to_read(run_dir, step) as (config, step, checkpoints):
+        there = _folder(run_dir) / str(step)
+        name = "ema" if (there / "ema").exists() else "generators"
+        items = {name: _on_first_device(_abstract_generators(config))}
+        return config, step, _restore_items(checkpoints, step, items)[name]
+
+
+def restore_state(run_dir: Path, step: int | None = None) -> tuple[ConfigDict, TrainState]:
+    """Read the config and a whole state, but for a moving average, as `restore_generators` does."""
+    with _open_to_read(run_dir, step) as (config, step, checkpoints):
+        state = _on_first_device(jax.eval_shape(functools.partial(create_state, config)))
+        items = {"generators": state.generators, "training": _rest(state)}
+        found = _restore_items(checkpoints, step, items)
+    return config, TrainState(generators=found["generators"], ema=None, **found["training"])
+
+
+@contextlib.contextmanager
+def _open_to_read(
+    run_dir: Path, step: int | None
+) -> Iterator[tuple[ConfigDict, int, ocp.CheckpointManager]]:
     folder = _folder(run_dir)
     if not folder.is_dir():
         raise InputError(f"no run in {run_dir}: it has no folder {folder.name}{_contents(run_dir)}")
     config = load_config(run_dir / "config.json")
     logging.getLogger("absl").setLevel(logging.ERROR)
-    with ocp.CheckpointManager(
-        folder, options=ocp.CheckpointManagerOptions(read_only=True)
-    ) as all_:
-        steps = sorted(all_.all_steps())
+    options = ocp.CheckpointManagerOptions(read_only=True)
+    with ocp.CheckpointManager(folder, options=options) as checkpoints:
+        steps = sorted(checkpoints.all_steps())
         if not steps or step not in (None, *steps):
             there = f"there are those of {', '.join(map(str, steps))}" if steps else "there is none"
             wanted = "" if step is None else f" of step {step}"
             raise InputError(f"no checkpoint{wanted} in {folder}: {there}")
-        step = steps[-1] if step is None else step
-        name = "ema" if (folder / str(step) / "ema").exists() else "generators"
-        return config, step, _restore_items(all_, step, {name: _abstract_generators(config)})[name]
+        yield config, steps[-1] if step is None else step, checkpoints
 
 
 def prepare_run(workdir: Path, config: ConfigDict) -> dict[str, tuple[Any, Any]]:
@@ -182,9 +202,12 @@ def _restore_items(
 def _abstract_generators(config: ConfigDict) -> dict[str, Any]:
     generator, picture = build_generator(config), jnp.zeros((1, *config.data.image_size, 3))
     params = jax.eval_shape(generator.init, jax.random.key(0), picture)["params"]
-    place = replicated(make_mesh(jax.local_devices()[:1]))
-    params = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), params)
     return {"a2b": params, "b2a": params}
+
+
+def _on_first_device(tree: Any) -> Any:
+    place = replicated(make_mesh(jax.local_devices()[:1]))
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), tree)
 
 
 def _contents(folder: Path) -> str:

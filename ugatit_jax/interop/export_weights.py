@@ -1,32 +1,62 @@
 """Write a run's weights as a file of the authors' PyTorch implementation.
 
-python -m ugatit_jax.interop.export_weights RUN_DIR FILE.pt
+    python -m ugatit_jax.interop.export_weights RUN_DIR FILE.pt
+
+A run of the preset `tensorflow`, which that implementation cannot run, is refused. Adam's moments
+and a moving average have no place in such files.
 """
 
 import argparse
+import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import jax
-from ml_collections import ConfigDict
 
-from ugatit_jax.checkpoint import restore_networks
+from ugatit_jax.checkpoint import restore_state
 from ugatit_jax.errors import InputError, exit_on_input_error
-from ugatit_jax.interop import pytorch
+from ugatit_jax.interop.pytorch import export_networks
 from ugatit_jax.interop.torch_file import write_torch_file
 from ugatit_jax.models import Conventions, conventions_of
 
 
-def state_dicts(config: ConfigDict, networks: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return {PyTorch's name of a network: its state_dict}."""
-    found = {}
-    for direction, name in pytorch.GENERATORS.items():
-        params = networks["generators"][direction]
-        found[name] = pytorch.export_generator(params, config.model.residual_blocks)
-    for (domain, scale), name in pytorch.DISCRIMINATORS.items():
-        params, spectral = (networks[x][domain][scale] for x in ("discriminators", "spectral"))
-        layers = config.model[f"{scale}_layers"]
-        found[name] = pytorch.export_discriminator(params, spectral, layers)
-    return found
+def export_weights(run_dir: Path, file: Path, step: int | None = None) -> int:
+    """Write a run's newest checkpoint, or that of `step`, and return its step.
+
+    Raises `InputError` if there is none, if its networks have no form in PyTorch's implementation,
+    or if the file cannot be written.
+    """
+    config, state = restore_state(run_dir, step)
+    theirs = dataclasses.asdict(Conventions(rho_start=config.model.rho_start))
+    for field, value in dataclasses.asdict(conventions_of(config)).items():
+        if value != theirs[field]:
+            raise InputError(
+                f"{run_dir} has config.model.{field} = {value}; the authors' PyTorch "
+                f"implementation knows {theirs[field]} only"
+            )
+    try:
+        write_torch_file(file, export_networks(jax.device_get(state), config))
+    except OSError as error:
+        raise InputError(f"cannot write {file}: {error.strerror}") from None
+    return int(state.step)
+
+
+@exit_on_input_error
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m ugatit_jax.interop.export_weights",
+        description="Write a run's weights as a PyTorch file.",
+    )
+    parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="what training wrote")
+    parser.add_argument("file", type=Path, metavar="FILE.pt", help="replaced if it is there")
+    parser.add_argument("--step", type=int, help="of the checkpoint; default: the newest")
+    args = parser.parse_args(argv)
+    step = export_weights(args.run_dir, args.file, args.step)
+    print(f"{args.file}: the weights of step {step}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -27,7 +27,7 @@ from ugatit_jax.errors import InputError, exit_on_input_error
 from ugatit_jax.interop import pytorch, tensorflow
 from ugatit_jax.interop.torch_file import read_torch_file
 from ugatit_jax.optimizer import build_optimizer
-from ugatit_jax.train_step import SCALES, TrainState, build_networks
+from ugatit_jax.train_step import SCALES, TrainState, create_state
 
 Shape = tuple[int, ...]
 ADAM = {"mu": "/Adam", "nu": "/Adam_1"}  # ours, and TensorFlow's suffix of a variable
@@ -102,14 +102,7 @@ def _read_pytorch(source: Path, image_size: int | None) -> Weights:
     blocks = config.model.residual_blocks
     layers = {scale: config.model[f"{scale}_layers"] for scale in SCALES}
 
-    params, spectral = _abstract_variables(config)
-    expected: dict[str, Any] = {
-        name: jax.eval_shape(lambda p: pytorch.export_generator(p, blocks), params["generator"])
-        for name in pytorch.GENERATORS.values()
-    }
-    for (_, scale), name in pytorch.DISCRIMINATORS.items():
-        export = functools.partial(pytorch.export_discriminator, layers=layers[scale])
-        expected[name] = jax.eval_shape(export, params[scale], spectral[scale])
+    expected = jax.eval_shape(lambda: pytorch.export_networks(create_state(config), config))
     _check_shapes(source, _shapes(networks), _shapes(expected))
 
     networks = jax.tree.map(lambda x: x.astype(np.float32), networks)
@@ -143,15 +136,17 @@ def _read_tensorflow(prefix: Path, image_size: int | None) -> Weights:
     blocks, spectral_norm = config.model.residual_blocks, config.model.spectral_norm
     layers = {scale: config.model[f"{scale}_layers"] for scale in SCALES}
 
-    params, spectral = _abstract_variables(config)
-    expected = {}
-    for name in tensorflow.GENERATORS.values():
+    state = jax.eval_shape(functools.partial(create_state, config))
+    expected: dict[str, Shape] = {}
+    for direction, name in tensorflow.GENERATORS.items():
         names = tensorflow.generator_names(blocks)
-        shapes = tensorflow.expected_shapes(params["generator"], {}, names)
+        shapes = tensorflow.expected_shapes(state.generators[direction], {}, names)
         expected |= {f"{name}/{theirs}": shape for theirs, shape in shapes.items()}
-    for (_, scale), name in tensorflow.DISCRIMINATORS.items():
+    for (d, scale), name in tensorflow.DISCRIMINATORS.items():
         names = tensorflow.discriminator_names(layers[scale], spectral_norm)
-        shapes = tensorflow.expected_shapes(params[scale], spectral[scale], names)
+        shapes = tensorflow.expected_shapes(
+            state.discriminators[d][scale], state.spectral[d][scale], names
+        )
         expected |= {f"{name}/{theirs}": shape for theirs, shape in shapes.items()}
     trained = [name for name in expected if not name.endswith("/u")]
     has_moments = f"{trained[0]}/Adam" in found
@@ -202,23 +197,10 @@ def _make_config(preset: str, fields: dict[str, Any], image_size: int | None) ->
     return config
 
 
-def _abstract_variables(config: ConfigDict) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return shapes of parameters and 'spectral' of 'generator', 'local' and 'global'."""
-    generator, discriminators = build_networks(config)
-    picture = jax.ShapeDtypeStruct((1, *config.data.image_size, 3), jnp.float32)
-    variables = {
-        name: jax.eval_shape(network.init, jax.random.key(0), picture)
-        for name, network in ({"generator": generator} | discriminators).items()
-    }
-    params, spectral = (
-        {name: collections.get(which, {}) for name, collections in variables.items()}
-        for which in ("params", "spectral")
-    )
-    return params, spectral
-
-
 def _shapes(networks: Mapping[str, Mapping[str, Any]]) -> dict[str, Shape]:
-    return {f"{n}/{k}": tuple(x.shape) for n, tensors in networks.items() for k, x in tensors.items()}
+    return {
+        f"{n}/{k}": tuple(x.shape) for n, tensors in networks.items() for k, x in tensors.items()
+    }
 
 
 def _check_shapes(source: Path, found: Mapping[str, Shape], expected: Mapping[str, Shape]) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
+from ml_collections import ConfigDict
 
 StateDict = Mapping[str, np.ndarray]
 GENERATORS = {"a2b": "genA2B", "b2a": "genB2A"}
@@ -65,7 +66,7 @@ def config_fields(networks: Mapping[str, StateDict]) -> dict[str, Any]:
     generator = networks["genA2B"]
     width = generator["DownBlock.1.weight"].shape[0]
     outputs, inputs = generator["FC.0.weight"].shape
-    fields = {
+    fields: dict[str, Any] = {
         "model.light": inputs == outputs,
         "model.base_width": width,
         "model.residual_blocks": sum(name.endswith("conv1.weight") for name in generator),
@@ -132,6 +133,20 @@ def export_discriminator(params: Any, spectral: Any, layers: int) -> dict[str, n
             v = vectors[f"{layer}/v"].reshape(flat[ours].shape[:3])
             state_dict[f"{prefix}_v"] = v.transpose(2, 0, 1).reshape(-1)
     return state_dict
+
+
+def export_networks(state: Any, config: ConfigDict) -> dict[str, dict[str, np.ndarray]]:
+    """Return {PyTorch's name of a network: its state_dict} for a `TrainState`."""
+    blocks = config.model.residual_blocks
+    state_dicts = {
+        name: export_generator(state.generators[direction], blocks)
+        for direction, name in GENERATORS.items()
+    }
+    for (domain, scale), name in DISCRIMINATORS.items():
+        params, spectral = state.discriminators[domain][scale], state.spectral[domain][scale]
+        layers = config.model[f"{scale}_layers"]
+        state_dicts[name] = export_discriminator(params, spectral, layers)
+    return state_dicts
 
 
 def _transpose(value: np.ndarray, name: str) -> np.ndarray:

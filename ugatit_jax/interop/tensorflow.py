@@ -79,7 +79,7 @@ def config_fields(shapes: Mapping[str, tuple[int, ...]], folder: str) -> dict[st
     width = shapes["generator_B/conv/conv2d/kernel"][-1]
     inputs, outputs = shapes["generator_B/MLP/linear_0/dense/kernel"]
     spectral_norm = "discriminator_A/local/conv_0/u" in shapes
-    fields = {
+    fields: dict[str, Any] = {
         "model.light": inputs == outputs,
         "model.base_width": width,
         "model.residual_blocks": _count(r"generator_B/resblock_\d+/res1/.*kernel", shapes),
@@ -106,9 +106,7 @@ def import_generator(variables: Variables, residual_blocks: int) -> dict[str, An
     return _rename(variables, generator_names(residual_blocks))
 
 
-def import_discriminator(
-    variables: Variables, layers: int, spectral_norm: bool
-) -> dict[str, Any]:
+def import_discriminator(variables: Variables, layers: int, spectral_norm: bool) -> dict[str, Any]:
     """Return the parameters of our discriminator; names lack the 'discriminator_A/local/'."""
     names = discriminator_names(layers, spectral_norm)
     return _rename(variables, {k: v for k, v in names.items() if not v.endswith("/u")})

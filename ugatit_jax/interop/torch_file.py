@@ -112,7 +112,7 @@ def _rebuild_tensor(
     storage: np.ndarray, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: Any
 ) -> np.ndarray:
     last = offset + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
-    if min(offset, *shape, *strides, 0) < 0 or (math.prod(shape) and last >= storage.size):
+    if min(offset, *shape, *strides, 0) < 0 or (0 not in shape and last >= storage.size):
         raise ValueError("a tensor lies outside its storage")
     in_bytes = [s * storage.itemsize for s in strides]
     return np.lib.stride_tricks.as_strided(storage[offset:], shape, in_bytes)
@@ -128,14 +128,16 @@ def _pickle_tensors(networks: dict[str, dict[str, np.ndarray]]) -> tuple[bytes, 
     PyTorch need not be there to be named, so the opcodes are written one by one.
     """
     arrays: list[np.ndarray] = []
-    ordered_dict = pickle.GLOBAL + b"collections\nOrderedDict\n" + pickle.EMPTY_TUPLE + pickle.REDUCE
+    ordered_dict = (
+        pickle.GLOBAL + b"collections\nOrderedDict\n" + pickle.EMPTY_TUPLE + pickle.REDUCE
+    )
 
     def plain(value: Any) -> bytes:
         return pickle.dumps(value, 2)[2:-1]  # without the opcodes for start and stop
 
     def tensor(array: np.ndarray) -> bytes:
         arrays.append(array)
-        strides = tuple(math.prod(array.shape[i + 1 :]) for i in range(array.ndim))
+        strides = tuple(math.prod(array.shape[i:]) for i in range(1, array.ndim + 1))
         storage = [plain("storage"), pickle.GLOBAL + b"torch\nFloatStorage\n"]
         storage += [plain(str(len(arrays) - 1)), plain("cpu"), plain(array.size)]
         parts = [pickle.MARK + b"".join(storage) + pickle.TUPLE + pickle.BINPERSID]
