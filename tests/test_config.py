@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from ml_collections import ConfigDict
 
-from configs.default import get_config
+from configs.default import PRESETS, get_config
 from ugatit_jax.config import (
     architecture_differences,
     check_config,
@@ -18,12 +18,13 @@ from ugatit_jax.config import (
 )
 from ugatit_jax.errors import InputError
 from ugatit_jax.flags import load_experiment
+from ugatit_jax.models import Conventions, conventions_of
 
 ROOT = Path(__file__).parents[1]
 EXPERIMENTS = sorted((ROOT / "configs").glob("[!_]*.py"))
 
 
-@pytest.mark.parametrize("variant", ["", ":light"])
+@pytest.mark.parametrize("variant", ["", ":light", ":tensorflow", ":light,tensorflow"])
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
 def test_every_experiment_can_run(path: Path, variant: str) -> None:
     check_config(load_experiment(f"{path}{variant}"), device_count=1)
@@ -56,6 +57,9 @@ def test_experiments_have_the_fields_of_the_default_and_no_others(path: Path) ->
         ("seed", -1, "0 to 2147483647"),
         ("dtype", "float16", "one of auto, float32, bfloat16"),
         ("model.initializer", "xavier", "one of normal, uniform"),
+        ("model.rho_start", 1.1, "in [0, 1]"),
+        ("model.rho_margin", -0.1, "in [0, 1)"),
+        ("loss.kind", "wgan", "one of lsgan, gan, hinge, wgan-gp, wgan-lp, dragan"),
     ],
 )
 def test_a_value_that_cannot_work(field: str, value: Any, needed: str) -> None:
@@ -149,3 +153,24 @@ def test_the_size_of_pictures_is_part_of_the_full_architecture_only() -> None:
         other.model.base_width = 32
         other.train.learning_rate = 3e-4
         assert architecture_differences(config, other).keys() == fields
+
+
+def test_presets_are_the_conventions_of_the_originals() -> None:
+    assert conventions_of(get_config()) == conventions_of(get_config("pytorch")) == Conventions()
+    differences = different_fields(get_config("light,tensorflow"), get_config("light"))
+    assert {field: ours for field, (ours, _) in differences.items()} == PRESETS["tensorflow"]
+    with pytest.raises(ValueError, match="no variant 'torch': leave it out, or say :light, "):
+        get_config("light,torch")
+
+
+def test_a_run_from_before_there_were_presets_has_pytorchs_conventions(tmp_path: Path) -> None:
+    config = get_config("light")
+    for section, fields in {
+        "model": ["spectral_norm", "same_padding", "rho_margin"],
+        "loss": ["kind", "penalty"],
+        "train": ["decay_kernels_only", "tf1_epsilon"],
+    }.items():
+        for field in fields:
+            del config[section][field]
+    save_config(config, tmp_path / "config.json")
+    assert different_fields(load_config(tmp_path / "config.json"), get_config("light")) == {}

@@ -1,6 +1,7 @@
 """The preset `tensorflow` against the authors' TensorFlow implementation."""
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -10,6 +11,7 @@ from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 from tensorflow_golden import Golden
 
+from configs.default import PRESETS
 from ugatit_jax import losses, train_step
 from ugatit_jax.interop.tensorflow import DISCRIMINATORS, discriminator_names
 from ugatit_jax.optimizer import select_kernels
@@ -210,7 +212,7 @@ def test_gradients_are_the_recorded_ones(case: str) -> None:
     for name, (_, our_name) in golden.names().items():
         if our_name.endswith("bias") and our_name.startswith(("down", "encoder")):
             # Instance normalisation follows and takes it away: both are 0 but for rounding.
-            assert np.abs(ours[name]).max() < 1e-9 and golden.arrays[f"gradnorm/{name}"] < 5e-3
+            assert np.abs(ours[name]).max() < 1e-9 and golden.arrays[f"gradnorm/{name}"] < 0.01
         else:
             errors[name] = relative_error(golden, name, ours[name])
     # Two cases were recorded on the other side of some kinks of ReLU and L1, see below.
@@ -285,3 +287,37 @@ def test_two_power_iterations_per_step(case: str) -> None:
             if our_name.endswith("/u"):
                 recorded = golden.arrays[f"afterG/{network}/{theirs}"][0]
                 np.testing.assert_allclose(ours[our_name], recorded, atol=1e-5, err_msg=our_name)
+
+
+KINDS = [k if k == "dragan" else pytest.param(k, marks=pytest.mark.slow) for k in losses.KINDS]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_trains(kind: str, tiny_config: Callable[[], ConfigDict]) -> None:
+    config = tiny_config()
+    config.update_from_flattened_dict(PRESETS["tensorflow"] | {"loss.kind": kind})
+    # Its vectors converge in the first steps, which changes the slopes more than learning does.
+    config.model.spectral_norm = losses.KINDS[kind].penalty is None
+    config.train.batch_size = 2
+    shape = (2, *config.data.image_size, 3)
+    a, b = jax.random.uniform(jax.random.key(0), (2, *shape), minval=-1, maxval=1)
+    state = jax.jit(lambda: train_step.create_state(config))()
+    step = jax.jit(train_step.make_train_step(config))
+    records = []
+    for _ in range(3):
+        state, metrics = step(state, {"a": a, "b": b})
+        records.append(jax.device_get(metrics))
+    assert all(np.isfinite(value) for metrics in records for value in metrics.values())
+    # On the same pictures again and again, whoever learns improves.
+    assert records[2]["generator/identity"] < records[0]["generator/identity"]
+    assert records[2]["discriminator/total"] < records[0]["discriminator/total"]
+    assert ("discriminator/penalty" in records[0]) == (losses.KINDS[kind].penalty is not None)
+
+
+def test_noise_follows_from_seed_step_and_domain(tiny_config: Callable[[], ConfigDict]) -> None:
+    config, batch = tiny_config(), {d: np.zeros((2, 4, 4, 3)) for d in "ab"}
+    first, again, later = (train_step.draw_noise(config, step, batch) for step in (5, 5, 6))
+    np.testing.assert_array_equal(first["a"]["epsilon"], again["a"]["epsilon"])
+    drawn = [x["alpha"].ravel().tolist() for n in (first, later) for x in n.values()]
+    assert len({value for alphas in drawn for value in alphas}) == 8
+    assert first["a"]["alpha"].shape == (2, 1, 1, 1)
