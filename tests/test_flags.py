@@ -33,7 +33,7 @@ def test_fields_are_set_as_the_type_they_have_in_any_order_and_the_last_one_coun
     assert config.data.flip is False
     assert config.data.image_size == (128, 96)
     assert config.data.source == "/a b/c=d"
-    assert config.model.base_width == 16  # the demo's
+    assert config.model.light  # the demo's
     assert workdir == Path("runs/demo")
 
 
