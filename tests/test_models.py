@@ -1,5 +1,6 @@
 """The networks against the authors' PyTorch implementation, and against plain formulas."""
 
+import functools
 import json
 
 import jax
@@ -164,3 +165,28 @@ def test_initializers_draw_what_they_say():
         np.testing.assert_allclose(np.std(kernel), deviation, rtol=0.05)
         assert np.all(params["decoder_0", "norm_0", "rho"] == np.float32(0.9))
         assert np.all(params["up_0", "norm", "rho"] == 0)
+
+
+def test_generator_gives_the_recorded_inner_activations(golden):
+    generator = build_generator(golden.config)
+    params, picture = golden.generators("init")["a2b"], golden.batch(1)["a"]
+    forward = jax.jit(functools.partial(generator.apply, capture_intermediates=True))
+    _, state = forward({"params": params}, picture)
+    inner = {
+        name.removesuffix("/__call__"): outputs[0]
+        for name, outputs in flatten_dict(state["intermediates"], sep="/").items()
+    }
+    recorded = golden.state_dict("act/genA2B/")
+    ours = {
+        "DownBlock": inner["encoder_1"],
+        "conv1x1": inner["cam/conv1x1"],
+        "FC": jax.nn.relu(inner["mlp/fc_1"]),
+        "gamma": inner["mlp/gamma"],
+        "beta": inner["mlp/beta"],
+        "UpBlock1_1": inner["decoder_0"],
+        "UpBlock1_2": inner["decoder_1"],
+    }
+    assert ours.keys() == recorded.keys()
+    for name, value in recorded.items():
+        expected = nhwc(value) if value.ndim == 4 else value
+        np.testing.assert_allclose(ours[name], expected, atol=2e-4, err_msg=name)
