@@ -112,7 +112,7 @@ def loss_of_every_kind(case: str, smoothing: str) -> tuple[Golden, dict[str, Any
             weights, noise = weights_of(golden.config, kind), golden.noise(kind)
             results[kind] = (
                 train_step.discriminator_loss(networks, d, s, weights, batch, fakes, noise),
-                train_step.generator_loss(networks, g, d, s, weights, batch),
+                train_step.generator_loss(networks, g, first, d, s, weights, batch),
             )
         return results
 
@@ -179,13 +179,13 @@ def first_gradients(case: str, dtype: type) -> tuple[Golden, dict[str, np.ndarra
         @jax.jit
         def run(g: Any, d: Any, s: Any) -> Any:
             s = train_step.iterate_spectral(d, s)
-            first = train_step.first_pass(networks.generator, g, batch["a"], batch["b"])
+            first, pull_back = train_step.open_first_pass(networks.generator, g, batch)
             fakes = {"a": first.fake_a.image, "b": first.fake_b.image}
             d_grads, _ = jax.grad(train_step.discriminator_loss, 1, has_aux=True)(
                 networks, d, s, weights, batch, fakes, noise={}
             )
-            g_grads, _ = jax.grad(train_step.generator_loss, 1, has_aux=True)(
-                networks, g, d, s, weights, batch
+            g_grads, _ = train_step.generator_gradients(
+                networks, g, first, pull_back, d, s, weights, batch
             )
             return tuple(
                 jax.tree.map(lambda dx, x, k: dx + decay * x * k, grads, x, select_kernels(x))

@@ -56,7 +56,7 @@ def run_three_steps(case: str) -> tuple[Golden, list[dict[str, Any]]]:
 
         @jax.jit
         def step(g: Any, d: Any, s: Any, g_state: Any, d_state: Any, batch: Any) -> Any:
-            first = train_step.first_pass(networks.generator, g, batch["a"], batch["b"])
+            first, pull_back = train_step.open_first_pass(networks.generator, g, batch)
             fakes = {"a": first.fake_a.image, "b": first.fake_b.image}
             loss = functools.partial(discriminator_loss_call_by_call, networks)
             (d_loss, (d_terms, s)), d_grads = jax.value_and_grad(loss, has_aux=True)(
@@ -65,8 +65,8 @@ def run_three_steps(case: str) -> tuple[Golden, list[dict[str, Any]]]:
             updates, d_state = adam.update(d_grads, d_state, d)
             d = optax.apply_updates(d, updates)
             s = train_step.iterate_spectral(d, s)
-            (_, g_terms), g_grads = jax.value_and_grad(train_step.generator_loss, 1, has_aux=True)(
-                networks, g, d, s, config.loss, batch
+            g_grads, g_terms = train_step.generator_gradients(
+                networks, g, first, pull_back, d, s, config.loss, batch
             )
             updates, g_state = adam.update(g_grads, g_state, g)
             before_clip = optax.apply_updates(g, updates)
