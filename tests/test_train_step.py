@@ -44,10 +44,10 @@ def discriminator_loss_call_by_call(
 
 
 @functools.cache
-def run_three_steps(case: str) -> tuple[Golden, list[dict[str, Any]]]:
-    """Run the step's own pieces in float64, call by call, from the recorded start."""
-    with jax.enable_x64(True):
-        golden = Golden(case, np.float64)
+def run_three_steps(case: str, dtype: type = np.float64) -> tuple[Golden, list[dict[str, Any]]]:
+    """Run the step's own pieces, call by call, from the recorded start."""
+    with jax.enable_x64(dtype == np.float64):
+        golden = Golden(case, dtype)
         networks, config = networks_of(golden), golden.config
         adam = optimizer.build_optimizer(config)
         generators = golden.generators("init")
@@ -96,7 +96,10 @@ CASES = ["light", pytest.param("full", marks=pytest.mark.slow)]
 @pytest.mark.parametrize("n", STEPS)
 def test_losses_of_three_steps_are_the_recorded_ones(case, n):
     golden, records = run_three_steps(case)
-    ours, theirs = records[n - 1], golden.losses(n)
+    assert_losses(records[n - 1], golden.losses(n), rtol=1e-8)
+
+
+def assert_losses(ours: dict[str, Any], theirs: dict[str, float], rtol: float) -> None:
     g, d = ours["g_terms"], ours["d_terms"]
     expected = {theirs["Discriminator_loss"]: ours["d_loss"], theirs["Generator_loss"]: g["total"]}
     for domain in "ab":
@@ -112,7 +115,7 @@ def test_losses_of_three_steps_are_the_recorded_ones(case, n):
     expected[theirs["G_cam_loss_B"]] = g["cam/a2b"]
     assert len(expected) == 24
     for recorded, value in expected.items():
-        np.testing.assert_allclose(value, recorded, rtol=1e-8)
+        np.testing.assert_allclose(value, recorded, rtol=rtol)
 
 
 def in_their_layout(golden: Golden, network: str, ours: Any) -> dict[str, np.ndarray]:
@@ -137,8 +140,20 @@ def in_their_layout(golden: Golden, network: str, ours: Any) -> dict[str, np.nda
 @pytest.mark.parametrize("case", CASES)
 def test_gradients_of_the_first_step_are_the_recorded_ones(case):
     golden, records = run_three_steps(case)
-    grads = {name: records[0]["g_grads"][d] for d, name in GENERATORS.items()}
-    grads |= {name: records[0]["d_grads"][d][s] for (d, s), name in DISCRIMINATORS.items()}
+    assert_gradients(golden, records[0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ["light", "full"])
+def test_losses_and_gradients_of_the_first_step_are_near_in_float32_too(case):
+    golden, records = run_three_steps(case, np.float32)
+    assert_losses(records[0], golden.losses(1), rtol=1e-5)
+    assert_gradients(golden, records[0])
+
+
+def assert_gradients(golden: Golden, record: dict[str, Any]) -> None:
+    grads = {name: record["g_grads"][d] for d, name in GENERATORS.items()}
+    grads |= {name: record["d_grads"][d][s] for (d, s), name in DISCRIMINATORS.items()}
     for network, ours in grads.items():
         for name, value in in_their_layout(golden, network, ours).items():
             recorded, sampled = golden.gradient(network, name)
