@@ -212,7 +212,7 @@ def test_gradients_are_the_recorded_ones(case: str) -> None:
     for name, (_, our_name) in golden.names().items():
         if our_name.endswith("bias") and our_name.startswith(("down", "encoder")):
             # Instance normalisation follows and takes it away: both are 0 but for rounding.
-            assert np.abs(ours[name]).max() < 1e-9 and golden.arrays[f"gradnorm/{name}"] < 0.01
+            assert np.abs(ours[name]).max() < 1e-9 and golden.arrays[f"gradnorm/{name}"] < 0.02
         else:
             errors[name] = relative_error(golden, name, ours[name])
     # Two cases were recorded on the other side of some kinks of ReLU and L1, see below.
