@@ -262,7 +262,7 @@ def test_the_training_step_is_one_run_of_each_optimiser(case: str, smoothing: st
     after = golden.variables("afterD/") | golden.variables("afterG/")
     if smoothing == "nosmooth":
         after = golden.variables("afterG_nosmooth/")
-    learning_rate, clipped = golden.config.train.learning_rate, 0
+    learning_rate, clipped, off, total = golden.config.train.learning_rate, 0, 0, 0
     for name, value in after.items():
         if name.endswith("/u"):
             continue
@@ -273,9 +273,11 @@ def test_the_training_step_is_one_run_of_each_optimiser(case: str, smoothing: st
         assert moved.max() < 1.1 * learning_rate
         _, our_name = golden.names()[name]
         if not (our_name.endswith("bias") and our_name.startswith(("down", "encoder"))):
-            assert distance.mean() < 0.02 * learning_rate, name
+            off += np.sum(distance > 0.05 * learning_rate)
+            total += distance.size
         clipped += np.sum(np.isin(value, (0, 1))) if our_name.endswith("rho") else 0
     assert clipped > 0
+    assert off < 0.01 * total
 
 
 @pytest.mark.parametrize("case", cases(fast="light")[:2])
