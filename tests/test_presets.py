@@ -244,8 +244,15 @@ def one_step(case: str, smoothing: str) -> tuple[Golden, train_step.TrainState, 
     return golden, *jax.device_get(step(state, golden.batch))
 
 
-@pytest.mark.parametrize("smoothing", ["smooth", pytest.param("nosmooth", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("case", cases(fast="light"))
+@pytest.mark.parametrize(
+    ("case", "smoothing"),
+    [
+        ("light", "smooth"),
+        pytest.param("light", "nosmooth", marks=pytest.mark.slow),
+        pytest.param("full", "smooth", marks=pytest.mark.slow),
+        pytest.param("light_nosn", "smooth", marks=pytest.mark.slow),
+    ],
+)
 def test_the_training_step_is_one_run_of_each_optimiser(case: str, smoothing: str) -> None:
     golden, state, metrics = one_step(case, smoothing)
     reg_g, reg_d = (
