@@ -5,10 +5,10 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import jax
 
+from ugatit_jax.datasets import find_cache_dir
 from ugatit_jax.errors import exit_on_input_error
 from ugatit_jax.flags import parse_flags
 from ugatit_jax.train import train
@@ -33,8 +33,7 @@ def set_up_jax() -> None:
     # It says at INFO which accelerators this machine does not have.
     logging.getLogger("jax._src.xla_bridge").setLevel(logging.WARNING)
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        jax.config.update("jax_compilation_cache_dir", str(cache / "ugatit_jax" / "xla"))
+        jax.config.update("jax_compilation_cache_dir", str(find_cache_dir() / "xla"))
     if jax.default_backend() == "cpu":
         keep_freed_memory()
 
