@@ -12,10 +12,10 @@ from ml_collections import ConfigDict
 from tensorflow_golden import Golden
 
 from configs.default import PRESETS
-from ugatit_jax import losses, train_step
+from ugatit_jax import losses, objective, train_step
 from ugatit_jax.interop.tensorflow import DISCRIMINATORS, discriminator_names
+from ugatit_jax.objective import Networks
 from ugatit_jax.optimizer import select_kernels
-from ugatit_jax.train_step import Networks
 
 
 def cases(fast: str) -> list[Any]:
@@ -31,7 +31,7 @@ def weights_of(config: ConfigDict, kind: str) -> ConfigDict:
 
 
 def networks_of(golden: Golden) -> Networks:
-    generator, discriminators = train_step.build_networks(golden.config)
+    generator, discriminators = objective.build_networks(golden.config)
     return Networks(
         generator.clone(dtype=golden.dtype),
         {scale: net.clone(dtype=golden.dtype) for scale, net in discriminators.items()},
@@ -53,11 +53,11 @@ def forward(case: str, smoothing: str) -> tuple[Golden, Any, Any]:
 
     @jax.jit
     def run(g: Any, d: Any, s: Any, pictures: Any) -> Any:
-        real = train_step.first_pass(networks.generator, g, pictures["real_A"], pictures["real_B"])
-        fake = train_step.first_pass(networks.generator, g, pictures["fake_A"], pictures["fake_B"])
-        s = train_step.iterate_spectral(d, s)
+        real = objective.first_pass(networks.generator, g, pictures["real_A"], pictures["real_B"])
+        fake = objective.first_pass(networks.generator, g, pictures["fake_A"], pictures["fake_B"])
+        s = objective.iterate_spectral(d, s)
         judgements = {
-            name: train_step.judge(networks, d, s, x, name[-1].lower())
+            name: objective.judge(networks, d, s, x, name[-1].lower())
             for name, x in pictures.items()
         }
         return {
@@ -104,15 +104,15 @@ def loss_of_every_kind(case: str, smoothing: str) -> tuple[Golden, dict[str, Any
 
     @jax.jit
     def run(g: Any, d: Any, s: Any) -> dict[str, Any]:
-        s = train_step.iterate_spectral(d, s)
-        first = train_step.first_pass(networks.generator, g, batch["a"], batch["b"])
+        s = objective.iterate_spectral(d, s)
+        first = objective.first_pass(networks.generator, g, batch["a"], batch["b"])
         fakes = {"a": first.fake_a.image, "b": first.fake_b.image}
         results = {}
         for kind in kinds:
             weights, noise = weights_of(golden.config, kind), golden.noise(kind)
             results[kind] = (
-                train_step.discriminator_loss(networks, d, s, weights, batch, fakes, noise),
-                train_step.generator_loss(networks, g, first, d, s, weights, batch),
+                objective.discriminator_loss(networks, d, s, weights, batch, fakes, noise),
+                objective.generator_loss(networks, g, first, d, s, weights, batch),
             )
         return results
 
@@ -178,13 +178,13 @@ def first_gradients(case: str, dtype: type) -> tuple[Golden, dict[str, np.ndarra
 
         @jax.jit
         def run(g: Any, d: Any, s: Any) -> Any:
-            s = train_step.iterate_spectral(d, s)
-            first, pull_back = train_step.open_first_pass(networks.generator, g, batch)
+            s = objective.iterate_spectral(d, s)
+            first, pull_back = objective.open_first_pass(networks.generator, g, batch)
             fakes = {"a": first.fake_a.image, "b": first.fake_b.image}
-            d_grads, _ = jax.grad(train_step.discriminator_loss, 1, has_aux=True)(
+            d_grads, _ = jax.grad(objective.discriminator_loss, 1, has_aux=True)(
                 networks, d, s, weights, batch, fakes, noise={}
             )
-            g_grads, _ = train_step.generator_gradients(
+            g_grads, _ = objective.generator_gradients(
                 networks, g, first, pull_back, d, s, weights, batch
             )
             return tuple(

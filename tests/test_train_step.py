@@ -13,15 +13,16 @@ from flax.traverse_util import flatten_dict
 from pytorch_golden import DATA, DISCRIMINATORS, GENERATORS, LAYERS, Golden
 
 from configs import default
-from ugatit_jax import losses, optimizer, train_step
+from ugatit_jax import losses, objective, optimizer, train_step
 from ugatit_jax.interop import pytorch
-from ugatit_jax.train_step import Networks, TrainState
+from ugatit_jax.objective import Networks
+from ugatit_jax.train_step import TrainState
 
 STEPS = (1, 2, 3)
 
 
 def networks_of(golden: Golden) -> Networks:
-    generator, discriminators = train_step.build_networks(golden.config)
+    generator, discriminators = objective.build_networks(golden.config)
     return Networks(
         generator.clone(dtype=golden.dtype),
         {scale: net.clone(dtype=golden.dtype) for scale, net in discriminators.items()},
@@ -34,10 +35,10 @@ def discriminator_loss_call_by_call(
     """As the original does: one power iteration before each call, real first, then fake."""
     terms: dict[str, Any] = {}
     for target, pictures in ((1, batch), (0, fakes)):
-        spectral = train_step.iterate_spectral(params, spectral)
+        spectral = objective.iterate_spectral(params, spectral)
         for d in "ab":
-            judgements = train_step.judge(networks, params, spectral, pictures[d], d)
-            least_squares = train_step.adversarial_terms(losses.least_squares, judgements, target)
+            judgements = objective.judge(networks, params, spectral, pictures[d], d)
+            least_squares = objective.adversarial_terms(losses.least_squares, judgements, target)
             for name, term in least_squares.items():
                 terms[f"{name}_{d}"] = terms.get(f"{name}_{d}", 0) + term
     return sum(terms.values()), (terms, spectral)
@@ -56,7 +57,7 @@ def run_three_steps(case: str, dtype: type = np.float64) -> tuple[Golden, list[d
 
         @jax.jit
         def step(g: Any, d: Any, s: Any, g_state: Any, d_state: Any, batch: Any) -> Any:
-            first, pull_back = train_step.open_first_pass(networks.generator, g, batch)
+            first, pull_back = objective.open_first_pass(networks.generator, g, batch)
             fakes = {"a": first.fake_a.image, "b": first.fake_b.image}
             loss = functools.partial(discriminator_loss_call_by_call, networks)
             (d_loss, (d_terms, s)), d_grads = jax.value_and_grad(loss, has_aux=True)(
@@ -64,8 +65,8 @@ def run_three_steps(case: str, dtype: type = np.float64) -> tuple[Golden, list[d
             )
             updates, d_state = adam.update(d_grads, d_state, d)
             d = optax.apply_updates(d, updates)
-            s = train_step.iterate_spectral(d, s)
-            g_grads, g_terms = train_step.generator_gradients(
+            s = objective.iterate_spectral(d, s)
+            g_grads, g_terms = objective.generator_gradients(
                 networks, g, first, pull_back, d, s, config.loss, batch
             )
             updates, g_state = adam.update(g_grads, g_state, g)
@@ -218,7 +219,7 @@ def production() -> tuple[Golden, TrainState]:
     golden = Golden("light")
     discriminators, spectral = golden.discriminators("init")
     for _ in range(100):  # at converged vectors it does not matter how often they are iterated
-        spectral = jax.jit(train_step.iterate_spectral)(discriminators, spectral)
+        spectral = jax.jit(objective.iterate_spectral)(discriminators, spectral)
     state = jax.eval_shape(lambda: train_step.create_state(golden.config))
     return golden, jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), state).replace(
         generators=golden.generators("init"), discriminators=discriminators, spectral=spectral
@@ -236,9 +237,9 @@ def test_production_losses_and_gradients_are_those_of_call_by_call(production):
 
     @jax.jit
     def ours(params: Any, spectral: Any) -> Any:
-        spectral = train_step.iterate_spectral(params, spectral)
+        spectral = objective.iterate_spectral(params, spectral)
         weights = golden.config.loss
-        return jax.value_and_grad(train_step.discriminator_loss, 1, has_aux=True)(
+        return jax.value_and_grad(objective.discriminator_loss, 1, has_aux=True)(
             networks, params, spectral, weights, batch, fakes, noise={}
         )
 
