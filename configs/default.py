@@ -131,6 +131,16 @@ def get_config(variant: str = "") -> ConfigDict:
     samples.every = 1_000
     samples.count = 4
 
+    config.eval = evaluation = ConfigDict()
+    # Steps between KIDs of the translated test pictures to the target's (0: none); also at the end.
+    # Each is logged, drawn in kid.png, and saves a checkpoint; the best one is kept.
+    evaluation.every = 0
+    # Test pictures of each domain at most. The paper's sets have about 100.
+    evaluation.pictures = 1_000
+    # What KID looks at: "efficientnet-lite0", which comes with the program; "inception", downloaded
+    # once; the path of Inception's file; or "auto": inception if it was downloaded, else the other.
+    evaluation.features = "auto"
+
     config.checkpoint = checkpoint = ConfigDict()
     # Steps between checkpoints. The last step and an interrupted one are always saved.
     checkpoint.every = 5_000

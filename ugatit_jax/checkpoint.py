@@ -17,7 +17,7 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -47,18 +47,33 @@ def open_checkpoints(workdir: Path, config: ConfigDict) -> ocp.CheckpointManager
     # Orbax says at INFO and WARNING what is of no use to whoever trains.
     logging.getLogger("absl").setLevel(logging.ERROR)
     checkpoint = config.checkpoint
-    keep = [checkpoint_managers.LatestN(checkpoint.keep)]
+    best = checkpoint_managers.BestN(
+        _mean_kid, reverse=True, n=1, keep_checkpoints_without_metrics=False
+    )
+    keep = [checkpoint_managers.LatestN(checkpoint.keep), best]
     if checkpoint.keep_every:
         keep.append(checkpoint_managers.EveryNSteps(checkpoint.keep_every))
     options = ocp.CheckpointManagerOptions(
+        best_fn=_mean_kid,
+        best_mode="min",
         preservation_policy=checkpoint_managers.AnyPreservationPolicy(keep),
         cleanup_tmp_directories=True,
     )
     return ocp.CheckpointManager(_folder(workdir), options=options)
 
 
-def save(checkpoints: ocp.CheckpointManager, state: TrainState) -> None:
-    """Start to save a state under its step, unless it is there already."""
+def _mean_kid(kids: dict[str, float]) -> float:
+    """What the best checkpoint is told by: KID to the target, mean of the two directions."""
+    return (kids["a2b"] + kids["b2a"]) / 2
+
+
+def save(
+    checkpoints: ocp.CheckpointManager, state: TrainState, kids: dict[str, float] | None = None
+) -> None:
+    """Start to save a state under its step, unless it is there already.
+
+    kids: KID to the target by direction, {'a2b', 'b2a'}, of this state if it was measured.
+    """
     step = int(state.step)
     if step in checkpoints.all_steps():
         return
@@ -70,6 +85,7 @@ def save(checkpoints: ocp.CheckpointManager, state: TrainState) -> None:
         args=ocp.args.Composite(
             **{name: ocp.args.StandardSave(item) for name, item in items.items()}
         ),
+        metrics=kids,
     )
 
 
@@ -89,14 +105,20 @@ def restore(checkpoints: ocp.CheckpointManager, state: TrainState, workdir: Path
     return TrainState(generators=generators, ema=ema, **found["training"])
 
 
-def restore_generators(
-    run_dir: Path, step: int | None = None
-) -> tuple[ConfigDict, int, dict[str, Any]]:
+Step = int | Literal["best"] | None
+
+
+def parse_step(text: str) -> Step:
+    """Read --step of a command line: a number, or 'best'."""
+    return "best" if text == "best" else int(text)
+
+
+def restore_generators(run_dir: Path, step: Step = None) -> tuple[ConfigDict, int, dict[str, Any]]:
     """Read from a run directory all that translating needs, and no more.
 
     Returns the run's config, the step, and the parameters {'a2b', 'b2a'} on the first local
-    device: the moving average where the run has one. `step` None is the newest. Raises
-    `InputError` if there is no such checkpoint.
+    device: the moving average where the run has one. `step` None is the newest, 'best' that of the
+    lowest KID while training. Raises `InputError` if there is no such checkpoint.
     """
     with _open_to_read(run_dir, step) as (config, step, checkpoints):
         there = _folder(run_dir) / str(step)
@@ -105,7 +127,7 @@ def restore_generators(
         return config, step, _restore_items(checkpoints, step, items)[name]
 
 
-def restore_state(run_dir: Path, step: int | None = None) -> tuple[ConfigDict, TrainState]:
+def restore_state(run_dir: Path, step: Step = None) -> tuple[ConfigDict, TrainState]:
     """Read the config and a whole state, but for a moving average, as `restore_generators` does."""
     with _open_to_read(run_dir, step) as (config, step, checkpoints):
         state = _on_first_device(jax.eval_shape(functools.partial(create_state, config)))
@@ -114,9 +136,36 @@ def restore_state(run_dir: Path, step: int | None = None) -> tuple[ConfigDict, T
     return config, TrainState(generators=found["generators"], ema=None, **found["training"])
 
 
+def describe_checkpoint(run_dir: Path, step: int) -> dict[str, Any]:
+    """Say which of a run's checkpoints one is.
+
+    Returns 'step'; 'is', any of 'final', 'newest' (of a run that is not at its end) and 'best'; the
+    'newest_step' and 'best_step' there are, and 'kid_x100_while_training' of each direction, both
+    None where it was not measured.
+    """
+    with _open_to_read(run_dir, step) as (config, _, checkpoints):
+        newest, best = max(checkpoints.all_steps()), _best_step(checkpoints)
+        kids = checkpoints.metrics(step)
+    newest_is = "final" if newest >= config.train.steps else "newest"
+    named = [name for name, which in ((newest_is, newest), ("best", best)) if which == step]
+    return {
+        "step": step,
+        "is": named,
+        "newest_step": newest,
+        "best_step": best,
+        "kid_x100_while_training": kids and {name: 100 * kid for name, kid in kids.items()},
+    }
+
+
+def _best_step(checkpoints: ocp.CheckpointManager) -> int | None:
+    kids = {step: checkpoints.metrics(step) for step in checkpoints.all_steps()}
+    measured = [step for step in kids if kids[step]]
+    return min(measured, key=lambda step: (_mean_kid(kids[step]), step), default=None)
+
+
 @contextlib.contextmanager
 def _open_to_read(
-    run_dir: Path, step: int | None
+    run_dir: Path, step: Step
 ) -> Iterator[tuple[ConfigDict, int, ocp.CheckpointManager]]:
     folder = _folder(run_dir)
     if not folder.is_dir():
@@ -126,6 +175,13 @@ def _open_to_read(
     options = ocp.CheckpointManagerOptions(read_only=True)
     with ocp.CheckpointManager(folder, options=options) as checkpoints:
         steps = sorted(checkpoints.all_steps())
+        if step == "best":
+            step = _best_step(checkpoints)
+            if step is None:
+                raise InputError(
+                    f"no checkpoint in {folder} knows its KID: train with config.eval.every, or "
+                    "say which --step"
+                )
         if not steps or step not in (None, *steps):
             there = f"there are those of {', '.join(map(str, steps))}" if steps else "there is none"
             wanted = "" if step is None else f" of step {step}"

@@ -41,6 +41,7 @@ NOT_NEGATIVE = (
     "train.learning_rate",
     "train.weight_decay",
     "samples.every",
+    "eval.every",
     "checkpoint.keep_every",
 )
 FRACTIONS = ("train.beta1", "train.beta2", "train.ema_decay", "model.rho_margin")
@@ -49,6 +50,7 @@ BEFORE_THERE_WERE: dict[str, dict[str, Any]] = {
     "model": dataclasses.asdict(Conventions()),
     "loss": {"kind": "lsgan", "penalty": 10.0},
     "train": {"decay_kernels_only": False, "tf1_epsilon": False},
+    "eval": {"every": 0, "pictures": 1_000, "features": "auto"},
 }
 
 
@@ -64,6 +66,7 @@ def check_config(config: ConfigDict, device_count: int) -> None:
         (("loss.kind",), KINDS.__contains__, f"one of {', '.join(KINDS)}"),
         (("model.initializer",), INITIALIZERS.__contains__, f"one of {', '.join(INITIALIZERS)}"),
         (("model.local_layers", "model.global_layers"), lambda v: v >= 3, "3 or more"),
+        (("eval.pictures",), lambda v: v >= 2, "2 or more"),
         (("seed",), lambda v: 0 <= v < 2**31, "0 to 2147483647"),
     ):
         for field in fields:
@@ -156,7 +159,7 @@ def load_config(path: Path) -> ConfigDict:
         fields = json.loads(path.read_text())
         fields["data"]["image_size"] = tuple(fields["data"]["image_size"])  # JSON has lists only
         for section, before in BEFORE_THERE_WERE.items():
-            fields[section] = before | fields[section]
+            fields[section] = before | fields.get(section, {})
         return ConfigDict(fields)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"cannot read the config {path}: {error!r}") from None

@@ -34,19 +34,27 @@ _CYCLE_GAN_URL = "https://efrosgans.eecs.berkeley.edu/cyclegan/datasets"
 class Domain:
     """One split of one domain: a list of pictures, each a file or a file's bytes.
 
-    `names` are relative paths with extension, fit to name what is made from a picture.
+    `names` are relative paths with extension, fit to name what is made from a picture. `size`:
+    (height, width) in px that pictures are scaled to cover and then cropped to; None: as they are.
     """
 
     names: list[str]
     sources: Sequence[Path | bytes]
+    size: tuple[int, int] | None = None
 
     def __len__(self) -> int:
         return len(self.names)
 
     def load(self, i: int) -> np.ndarray:
-        """Picture `i` as it is, uint8 [H, W, 3]. Raises `InputError` naming it if it is broken."""
+        """Picture `i`, uint8 [H, W, 3]. Raises `InputError` naming it if it is broken."""
         source = self.sources[i]
-        return images.decode(source, str(source) if isinstance(source, Path) else self.names[i])
+        name = str(source) if isinstance(source, Path) else self.names[i]
+        picture = images.decode(source, name)
+        return picture if self.size is None else images.cover_resize(picture, self.size)
+
+    def first(self, count: int | None) -> "Domain":
+        """The first `count` pictures; None: all of them."""
+        return dataclasses.replace(self, names=self.names[:count], sources=self.sources[:count])
 
 
 @dataclass(frozen=True)

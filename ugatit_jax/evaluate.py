@@ -1,148 +1,205 @@
-"""Translate the test pictures of a run's data set, score them where the truth is known, show them.
+"""Score translated pictures, a run's or any program's, and show them from best to worst.
 
     python -m ugatit_jax.evaluate RUN_DIR
+    python -m ugatit_jax.evaluate TRANSLATED TARGET [SOURCE]
 
-Everything goes into RUN_DIR/evaluation/STEP: the translations as a2b/NAME.png and b2a/NAME.png, the
-figures as report.json, and index.html to look at.
+The first translates the test pictures of a run's data set, both ways. The second takes folders of
+pictures: translated ones, real ones of the target domain, and the ones before translation. Both
+write report.json, report.md and index.html, and the first its translations as a2b/NAME.png and
+b2a/NAME.png, into RUN_DIR/evaluation/STEP or --out.
 """
 
 import argparse
+import dataclasses
 import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import dm_pix
-import jax
 import numpy as np
 from tqdm import tqdm
 
 from ugatit_jax import images
+from ugatit_jax.checkpoint import Step, describe_checkpoint, parse_step
+from ugatit_jax.config import write_atomically
 from ugatit_jax.datasets import Domain, open_dataset, scan
 from ugatit_jax.errors import InputError, exit_on_input_error
+from ugatit_jax.metrics.features import FeatureExtractor, open_extractor
+from ugatit_jax.report import PictureSet, Report, Scores, about, notes, order, render, score, tables
 from ugatit_jax.translate import BATCH, Translator
 from ugatit_jax.visualize import (
     DIRECTION_TITLES,
     GalleryRow,
+    GallerySection,
     attention_overlay,
     save_png,
     write_gallery,
 )
 
-GALLERY_ROWS = 32  # per direction; a row of 256 px pictures adds about 1 MB to the page
-
-Scores = dict[str, dict[str, float]]  # {"L1" | "SSIM": {"translation" | "input": mean}}
-
-_jitted_ssim = jax.jit(dm_pix.ssim)
+GALLERY_ENDS = 50  # so many of the best and of the worst are shown
 
 
-def l1(x: np.ndarray, y: np.ndarray) -> float:
-    """Mean absolute difference of two uint8 pictures [h, w, 3], on a scale from 0 to 1."""
-    return float(np.abs(x.astype(np.float32) - y.astype(np.float32)).mean() / 255)
+def evaluate_run(
+    run_dir: Path,
+    step: Step = None,
+    data: str = "",
+    features: str = "auto",
+    limit: int | None = None,
+    out: Path | None = None,
+    overwrite: bool = False,
+) -> tuple[Report, Path]:
+    """Translate the test pictures of a run's data set and score them.
 
-
-def ssim(x: np.ndarray, y: np.ndarray) -> float:
-    """Structural similarity of two uint8 pictures [h, w, 3], 1 for equal ones.
-
-    Wang et al. 2004 with their Gaussian window (11 px, sigma 1.5), without padding; the mean of
-    the three channels.
+    step: of the checkpoint; 'best', by its KID while training; None: the newest. data: another
+    data set, as `config.data.source` names it. features: as `open_extractor` takes it. limit: at
+    most so many test pictures of each domain. out: where to write; None: RUN_DIR/evaluation/STEP.
+    Returns the report and the folder that everything was written to. Raises `InputError` for a bad
+    run directory or data set, and where a report on something else would be overwritten.
     """
-    return float(_jitted_ssim(x.astype(np.float32) / 255, y.astype(np.float32) / 255))
+    translator = Translator.load(run_dir, step)
+    config = translator.config.data
+    config.source = data or config.source
+    test_a, test_b, paired = _test_pictures(config, limit)
+    extractor = open_extractor(features, config.cache_dir)
+    folder = out or run_dir / "evaluation" / str(translator.step)
+    report: Report = {
+        "run": str(run_dir.resolve()),
+        "checkpoint": describe_checkpoint(run_dir, translator.step),
+        "data": config.source,
+        "image_size": list(translator.image_size),
+        "features": _describe(extractor),
+        "directions": {},
+    }
+    _claim(folder, report, overwrite)
+    real_a, real_b = _with_features(extractor, test_a, "A"), _with_features(extractor, test_b, "B")
+    sections = {}
+    for direction, source, target in (("a2b", real_a, real_b), ("b2a", real_b, real_a)):
+        if not len(source.pictures):
+            continue
+        pictures, heatmaps = translate_into(
+            folder / direction, translator, direction, source.pictures
+        )
+        translated = _with_features(extractor, pictures, f"{direction}, translated")
+        scores = score(translated, target, source, target if paired else None)
+        report["directions"][direction] = scores
+        columns = {"input": source.pictures, "translation": pictures}
+        if paired:
+            columns["true counterpart"] = target.pictures
+        sections[DIRECTION_TITLES[direction]] = _section(scores, columns, heatmaps)
+    _write(folder, f"{run_dir.resolve().name}, step {translator.step:,}", report, sections)
+    return report, folder
 
 
-def evaluate(
-    run_dir: Path, step: int | None = None, limit: int | None = None
-) -> tuple[dict[str, Any], Path]:
-    """Evaluate the newest checkpoint of a run, or that of `step`.
+def evaluate_folders(
+    translated: Path,
+    target: Path,
+    source: Path | None = None,
+    features: str = "auto",
+    out: Path | None = None,
+    overwrite: bool = False,
+) -> tuple[Report, Path]:
+    """Score the pictures in a folder, whatever made them.
 
-    limit: at most so many test pictures of each domain. Returns the report, with scores where the
-    data set knows the true counterparts, and the folder that everything was written to. Raises
-    `InputError` for a bad run directory or data set.
+    target: real pictures of the domain that they should look like. source: what was translated;
+    if it has a picture of the name of each translated one, they are compared one by one. features
+    and overwrite: as in `evaluate_run`. out: where to write; None: evaluation/NAME of `translated`.
+    Returns the report and the folder that it was written to.
     """
+    fake, real = _open_folder(translated), _open_folder(target)
+    before = None if source is None else _in_the_order_of(fake, _open_folder(source))
+    extractor = open_extractor(features)
+    folder = out or Path("evaluation") / translated.resolve().name
+    report: Report = {
+        "data": [str(path.resolve()) for path in (translated, target, source) if path],
+        "features": _describe(extractor),
+        "directions": {},
+    }
+    _claim(folder, report, overwrite)
+    scores = score(
+        _with_features(extractor, fake, "translated"),
+        _with_features(extractor, real, "target"),
+        None if before is None else _with_features(extractor, before, "source"),
+    )
+    report["directions"]["translated"] = scores
+    columns = {"translation": fake}
+    if before is not None and len(before) == len(fake):
+        columns = {"input": before, "translation": fake}
+    sections = {"Translated": _section(scores, columns, [])}
+    _write(folder, f"{translated.resolve().name} against {target.resolve().name}", report, sections)
+    return report, folder
+
+
+def _test_pictures(data: Any, limit: int | None) -> tuple[Domain, Domain, bool]:
+    """Return the test pictures of A and of B as they are translated, and whether they are pairs."""
     if limit is not None and limit < 1:
         raise InputError(f"--limit {limit} leaves no pictures: give 1 or more")
-    translator = Translator.load(run_dir, step)
-    data = translator.config.data
     dataset = open_dataset(data)
     if data.skip_bad:
         dataset = scan(dataset, skip_bad=True)
     if not (dataset.test_a or dataset.test_b):
         raise InputError(f"no test pictures in {data.source}: put some into its testA and testB")
-    folder = run_dir / "evaluation" / str(translator.step)
-    pictures, scores, sections = {}, {}, {}
-    for direction, sources, truths in (
-        ("a2b", dataset.test_a, dataset.test_b),
-        ("b2a", dataset.test_b, dataset.test_a),
-    ):
-        if not sources:
-            continue
-        sources = Domain(sources.names[:limit], sources.sources[:limit])
-        pictures[direction] = len(sources)
-        means, sections[DIRECTION_TITLES[direction]] = evaluate_direction(
-            translator,
-            direction,
-            sources,
-            truths if dataset.paired_test else None,
-            folder / direction,
+    a, b = (
+        dataclasses.replace(domain.first(limit), size=tuple(data.image_size))
+        for domain in (dataset.test_a, dataset.test_b)
+    )
+    return a, b, dataset.paired_test
+
+
+def _open_folder(folder: Path) -> Domain:
+    files = images.list_images(folder)
+    if not files:
+        raise InputError(
+            f"no pictures in {folder}: it needs {', '.join(sorted(images.EXTENSIONS))}"
         )
-        if means:
-            scores[direction] = means
-    report = {
-        "run": str(run_dir.resolve()),
-        "step": translator.step,
-        "data": data.source,
-        "image_size": translator.image_size,
-        "pictures": pictures,
-        "scores": scores,
-        "verdict": [verdict(direction, means) for direction, means in scores.items()],
-    }
-    (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    title = f"{run_dir.resolve().name}, step {translator.step:,}"
-    summary = [f"{describe(report)} At most {GALLERY_ROWS} of each are shown.", *report["verdict"]]
-    if scores:
-        summary.append("Scores are against the true counterpart: L1 low, SSIM high is better.")
-    write_gallery(folder / "index.html", title, sections, summary, score_table(scores))
-    return report, folder
+    return Domain([file.relative_to(folder).as_posix() for file in files], files)
 
 
-def evaluate_direction(
-    translator: Translator, direction: str, sources: Domain, truths: Domain | None, folder: Path
-) -> tuple[Scores, list[GalleryRow]]:
-    """Translate a test set into `folder`; returns the scores and the first rows of a gallery.
+def _in_the_order_of(translated: Domain, source: Domain) -> Domain:
+    """Reorder `source` so that picture i became picture i, if the names tell it."""
+    by_stem = {str(Path(name).with_suffix("")): i for i, name in enumerate(source.names)}
+    stems = [str(Path(name).with_suffix("")) for name in translated.names]
+    if not by_stem.keys() >= set(stems):
+        return source
+    indices = [by_stem[stem] for stem in stems]
+    return Domain([source.names[i] for i in indices], [source.sources[i] for i in indices])
 
-    truths: picture i is the true translation of picture i of `sources`. Without it: no scores.
-    """
-    targets = _targets(sources.names, folder)
-    scores, rows = [], []
-    for start in tqdm(range(0, len(sources), BATCH), desc=direction, unit="batch", disable=None):
-        indices = range(start, min(start + BATCH, len(sources)))
-        inputs = [images.cover_resize(sources.load(i), translator.image_size) for i in indices]
-        translations, heatmaps = translator.with_attention(inputs, direction)
-        for i, source, translation, heatmap in zip(
-            indices, inputs, translations, heatmaps, strict=True
-        ):
-            save_png(targets[i], translation)
-            attention = attention_overlay(source, heatmap)
-            pictures = {"input": source, "translation": translation, "attention": attention}
-            if truths is not None:
-                truth = images.cover_resize(truths.load(i), translator.image_size)
-                scores.append([[f(x, truth) for x in (translation, source)] for f in (l1, ssim)])
-                pictures["true counterpart"] = truth
-            if i < GALLERY_ROWS:
-                rows.append(GalleryRow(sources.names[i], pictures))
-    if not scores:
-        return {}, rows
-    means = np.mean(scores, axis=0).tolist()
+
+def _with_features(extractor: FeatureExtractor, pictures: Domain, what: str) -> PictureSet:
+    loaded = map(pictures.load, range(len(pictures)))
+    return PictureSet(pictures, extractor(loaded, len(pictures), f"features of {what}"))
+
+
+def _describe(extractor: FeatureExtractor) -> dict[str, Any]:
     return {
-        name: {"translation": translation, "input": untranslated}
-        for name, (translation, untranslated) in zip(("L1", "SSIM"), means, strict=True)
-    }, rows
+        "extractor": extractor.name,
+        "dimension": extractor.dimension,
+        "sha256": extractor.sha256,
+        "preprocessing": extractor.preprocessing,
+    }
 
 
-def _targets(names: Sequence[str], folder: Path) -> list[Path]:
-    targets = [(folder / name).with_suffix(".png") for name in names]
-    named: dict[Path, str] = {}
+def translate_into(
+    folder: Path, translator: Translator, direction: str, sources: Domain
+) -> tuple[Domain, list[np.ndarray]]:
+    """Translate pictures into PNG files of the same names; returns these and the heat maps."""
+    names = _png_names(sources.names)
+    heatmaps: list[np.ndarray] = []
+    with tqdm(total=len(names), desc=direction, unit="picture", disable=None) as progress:
+        for start in range(0, len(names), BATCH):
+            indices = range(start, min(start + BATCH, len(names)))
+            inputs = [sources.load(i) for i in indices]
+            translations, of_batch = translator.with_attention(inputs, direction)
+            for i, translation in zip(indices, translations, strict=True):
+                save_png(folder / names[i], translation)
+            heatmaps.extend(of_batch)
+            progress.update(len(indices))
+    return Domain(names, [folder / name for name in names]), heatmaps
+
+
+def _png_names(names: Sequence[str]) -> list[str]:
+    targets = [str(Path(name).with_suffix(".png")) for name in names]
+    named: dict[str, str] = {}
     for name, target in zip(names, targets, strict=True):
         if target in named:
             raise InputError(
@@ -152,43 +209,51 @@ def _targets(names: Sequence[str], folder: Path) -> list[Path]:
     return targets
 
 
-def verdict(direction: str, scores: Scores) -> str:
-    """Say in one line on which scores the translation beats the untranslated input."""
-    beats = {
-        "L1": scores["L1"]["translation"] < scores["L1"]["input"],
-        "SSIM": scores["SSIM"]["translation"] > scores["SSIM"]["input"],
-    }
-    won = [name for name in beats if beats[name]]
-    lost = [name for name in beats if not beats[name]]
-    if won and lost:
-        where = f"{won[0]}, but not on {lost[0]}"
-    else:
-        where = "both scores" if won else "neither score"
-    title = DIRECTION_TITLES[direction]
-    return f"{title}: the translation beats the untranslated input on {where}."
+def _claim(folder: Path, report: Report, overwrite: bool) -> None:
+    """Raise `InputError` if a report on other pictures or by other features is in the folder."""
+    path = folder / "report.json"
+    if path.exists() and not overwrite:
+        try:
+            before = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            before = {}
+        for field in ("data", "features"):
+            if before.get(field) != report[field]:
+                raise InputError(
+                    f"{path} is a report of other {field}: say another --out, or --overwrite"
+                )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot write into {folder}: {error.strerror}") from None
 
 
-def describe(report: dict[str, Any]) -> str:
-    """One line on what was evaluated."""
-    height, width = report["image_size"]
-    counts = " and ".join(
-        f"{count:,} pictures {DIRECTION_TITLES[direction]}"
-        for direction, count in report["pictures"].items()
-    )
-    return f"{counts}, {width} × {height} px, of {report['data']}."
+def _section(
+    scores: Scores, columns: dict[str, Domain], heatmaps: Sequence[np.ndarray]
+) -> GallerySection:
+    """The pictures from best to worst, or both ends of a long list."""
+    ranking, distance = order(scores)
+    shown = ranking
+    if len(ranking) > 2 * GALLERY_ENDS:
+        shown = [*ranking[:GALLERY_ENDS], *ranking[-GALLERY_ENDS:]]
+    rows = []
+    for i in shown:
+        pictures = {caption: domain.load(i) for caption, domain in columns.items()}
+        if heatmaps:
+            pictures["attention"] = attention_overlay(pictures["input"], heatmaps[i])
+        name = columns["translation"].names[i]
+        rows.append(GalleryRow(f"{name} · {scores['per_picture'][i][distance]:.3f}", pictures))
+    said = f"From best to worst by {distance.replace('_', ' ')}."
+    if len(shown) < len(ranking):
+        said += f" The {GALLERY_ENDS} best and the {GALLERY_ENDS} worst of {len(ranking):,}."
+    return GallerySection(rows, tables(scores), said)
 
 
-def score_table(scores: dict[str, Scores]) -> list[list[str]]:
-    """Return the scores by direction as lines of text cells under a header; [] without scores."""
-    if not scores:
-        return []
-    columns = [(name, what) for name in ("L1", "SSIM") for what in ("translation", "input")]
-    header = ["", *(f"{name} {what}" for name, what in columns)]
-    lines = [
-        [DIRECTION_TITLES[direction], *(f"{means[name][what]:.4f}" for name, what in columns)]
-        for direction, means in scores.items()
-    ]
-    return [header, *lines]
+def _write(folder: Path, title: str, report: Report, sections: dict[str, GallerySection]) -> None:
+    """Write the report in its three forms."""
+    write_atomically(folder / "report.json", json.dumps(report, indent=2, allow_nan=False) + "\n")
+    write_atomically(folder / "report.md", render(title, report))
+    write_gallery(folder / "index.html", title, sections, about(report), notes(report))
 
 
 @exit_on_input_error
@@ -196,20 +261,47 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m ugatit_jax.evaluate",
-        description="Translate the test pictures of a run, score and show them.",
+        usage="%(prog)s RUN_DIR [options]\n       %(prog)s TRANSLATED TARGET [SOURCE] [options]",
+        description="Score a run on the test pictures of its data set, or folders of pictures.",
     )
-    parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="what training wrote")
-    parser.add_argument("--step", type=int, help="of the checkpoint; default: the newest")
-    parser.add_argument("--limit", type=int, help="test pictures per domain; default: all")
+    parser.add_argument("paths", type=Path, nargs="+", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--features",
+        default="auto",
+        metavar="NETWORK",
+        help="efficientnet-lite0, inception, or its file; default: inception if it was downloaded",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="for the report; default: RUN_DIR/evaluation/STEP, or evaluation/NAME of TRANSLATED",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="a report on something else, too")
+    run = parser.add_argument_group("of a run")
+    run.add_argument(
+        "--step", type=parse_step, help="of the checkpoint, or best; default: the newest"
+    )
+    run.add_argument("--data", default="", help="another data set than that of the training")
+    run.add_argument("--limit", type=int, help="test pictures per domain; default: all")
     args = parser.parse_args(argv)
 
-    report, folder = evaluate(args.run_dir, args.step, args.limit)
-    print(f"step {report['step']:,}: {describe(report)}")
-    table = score_table(report["scores"])
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    for line in table:
-        print("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)))
-    print(*report["verdict"], f"gallery: {folder / 'index.html'}", sep="\n")
+    of_run: dict[str, Any] = {"step": args.step, "data": args.data, "limit": args.limit}
+    common: dict[str, Any] = {
+        "features": args.features,
+        "out": args.out,
+        "overwrite": args.overwrite,
+    }
+    if len(args.paths) == 1:
+        _, folder = evaluate_run(args.paths[0], **of_run, **common)
+    elif len(args.paths) > 3:
+        raise InputError(f"{len(args.paths)} folders; give RUN_DIR, or TRANSLATED TARGET [SOURCE]")
+    elif given := [f"--{name}" for name, value in of_run.items() if value]:
+        raise InputError(f"{', '.join(given)} is for a run, and these are folders: leave it out")
+    else:
+        _, folder = evaluate_folders(*args.paths, **common)
+    print((folder / "report.md").read_text(encoding="utf-8"))
+    print(f"gallery: {folder / 'index.html'}")
     return 0
 
 

@@ -1,7 +1,8 @@
 """Devices: the mesh, and where the state and the batches lie on it."""
 
-from collections.abc import Callable
-from typing import TypeVar
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -41,3 +42,40 @@ def place_batch(batch: dict[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array
         domain: jax.make_array_from_process_local_data(sharding, pictures)
         for domain, pictures in batch.items()
     }
+
+
+def place(array: np.ndarray, sharding: NamedSharding) -> jax.Array:
+    """Place an array that every process holds whole, each giving its devices their parts of it."""
+    return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
+
+
+def map_in_batches(
+    apply: Callable[[Any, jax.Array], Any],
+    params: Any,
+    items: Iterable[np.ndarray],
+    batch_size: int,
+    mesh: Mesh,
+) -> Iterator[Any]:
+    """Yield, item by item and on the host, the results of `apply(params, batch)`.
+
+    items: arrays of one shape, taken as they are needed. Each batch of `batch_size` (rounded up to
+    what the devices can share) is split over the mesh; the last is filled with zeros, so that one
+    shape is compiled. apply: returns arrays, replicated, whose first axis is the batch. With
+    several processes, each passes all items and gets all results.
+    """
+    batch_size = -(-batch_size // mesh.size) * mesh.size
+    remaining, before = iter(items), None
+    while chunk := list(itertools.islice(remaining, batch_size)):
+        batch = np.zeros((batch_size, *chunk[0].shape), chunk[0].dtype)
+        batch[: len(chunk)] = chunk
+        now = apply(params, place(batch, over_data(mesh))), len(chunk)
+        if before is not None:  # the devices go on while the host takes what they have done
+            yield from _unstack(*before)
+        before = now
+    if before is not None:
+        yield from _unstack(*before)
+
+
+def _unstack(results: Any, count: int) -> Iterator[Any]:
+    found = jax.device_get(results)
+    return (jax.tree.map(lambda x, i=i: x[i], found) for i in range(count))

@@ -1,5 +1,6 @@
 """The training loop: restore, step, log, sample, save."""
 
+import dataclasses
 import functools
 import math
 import signal
@@ -20,6 +21,7 @@ from tqdm import tqdm
 
 from ugatit_jax import checkpoint, datasets, images, sharding, visualize
 from ugatit_jax.config import check_config
+from ugatit_jax.kid_curve import KidCurve
 from ugatit_jax.models import build_generator
 from ugatit_jax.optimizer import learning_rate
 from ugatit_jax.train_step import TrainState, create_state, make_train_step, sample
@@ -56,10 +58,11 @@ def train(config: ConfigDict, workdir: Path) -> int:
         if start >= config.train.steps:
             _say(f"nothing to do: {workdir} is at step {start} of {config.train.steps}")
             return start
+        kid_curve = KidCurve.open(config, dataset, workdir, start)
         _say(f"training in {workdir} from step {start} to {config.train.steps}")
         if jax.process_index() == 0:
             checkpoint.record_start(workdir, config, start)
-        return _run(config, workdir, dataset, mesh, state, checkpoints)
+        return _run(config, workdir, dataset, mesh, state, checkpoints, kid_curve)
 
 
 def _run(
@@ -69,6 +72,7 @@ def _run(
     mesh: Mesh,
     state: TrainState,
     checkpoints: CheckpointManager,
+    kid_curve: KidCurve | None,
 ) -> int:
     from ugatit_jax import input_pipeline  # imports TensorFlow: seconds, and only needed here
 
@@ -90,12 +94,18 @@ def _run(
             jax.block_until_ready(previous)
             previous = metrics
 
-            save = last or step % config.checkpoint.every == 0
+            # Whoever stops a run waits for no KID.
+            measure = kid_curve is not None and kid_curve.is_due(step) and not stop.received
+            save = last or measure or step % config.checkpoint.every == 0
             log.advance(step, state, metrics, force=save)
             if sampler.is_due(step, last):
                 log.write_grid(step, sampler.grid(state, step))
+            kids = None
+            if kid_curve is not None and measure:
+                kids = kid_curve.measure(state.best_generators, step)
+                log.write_kids(step, kids)
             if save:
-                checkpoint.save(checkpoints, state)
+                checkpoint.save(checkpoints, state, kids)
             if last:
                 break
     if stop.received and step < steps:
@@ -183,6 +193,14 @@ class Log:
         self._writer.write_images(step, {"samples": grid[None]})
         self._writer.flush()
 
+    def write_kids(self, step: int, kids: Mapping[str, float]) -> None:
+        """Write KID to the target, by direction, to TensorBoard (times 100) and to the screen."""
+        scores = {f"kid_x100/{direction}": 100 * kid for direction, kid in kids.items()}
+        self._writer.write_scalars(step, scores)
+        if not self._silent:
+            said = ", ".join(f"{name} {value:.2f}" for name, value in scores.items())
+            self._bar.write(f"step {step}: {said}")
+
     def _rates(self, step: int) -> dict[str, float]:
         (since_step, since), now = self._since, time.monotonic()
         self._since = (step, now)
@@ -209,10 +227,9 @@ class Sampler:
         self._sample = jax.jit(functools.partial(sample, build_generator(config)))
 
     def _spread(self, domain: datasets.Domain, count: int) -> np.ndarray:
+        domain = dataclasses.replace(domain, size=tuple(self._config.data.image_size))
         indices = [i * len(domain) // count for i in range(count)]
-        size = self._config.data.image_size
-        pictures = [images.cover_resize(domain.load(i), size) for i in indices]
-        return images.to_float(np.stack(pictures))
+        return images.to_float(np.stack([domain.load(i) for i in indices]))
 
     def is_due(self, step: int, last: bool) -> bool:
         """Say whether `samples.every` asks for a grid after this, maybe the last, step."""
@@ -221,8 +238,7 @@ class Sampler:
 
     def grid(self, state: TrainState, step: int) -> np.ndarray:
         """Return the sample grid, uint8 [H, W, 3], of the generators (their average, if kept)."""
-        params = state.generators if state.ema is None else state.ema
-        samples = self._sample(params, self._real_a, self._real_b)
+        samples = self._sample(state.best_generators, self._real_a, self._real_b)
         return visualize.sample_grid(jax.device_get(samples), step)
 
 

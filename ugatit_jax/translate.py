@@ -19,7 +19,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from ugatit_jax import images
-from ugatit_jax.checkpoint import restore_generators
+from ugatit_jax.checkpoint import Step, parse_step, restore_generators
 from ugatit_jax.errors import InputError, exit_on_input_error
 from ugatit_jax.models import Translation, build_generator
 from ugatit_jax.visualize import save_png
@@ -54,8 +54,8 @@ class Translator:
         self._apply = apply
 
     @classmethod
-    def load(cls, run_dir: str | Path, step: int | None = None) -> Self:
-        """Read the newest checkpoint of a run directory, or that of `step`.
+    def load(cls, run_dir: str | Path, step: Step = None) -> Self:
+        """Read the newest checkpoint of a run directory, that of `step`, or the 'best'.
 
         Raises `InputError` where there is none such.
         """
@@ -189,7 +189,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("inputs", type=Path, nargs="+", metavar="INPUT", help="picture or folder")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="for the results")
     parser.add_argument("--direction", choices=DIRECTIONS, default="a2b", help="default: a2b")
-    parser.add_argument("--step", type=int, help="of the checkpoint; default: the newest")
+    parser.add_argument(
+        "--step", type=parse_step, help="of the checkpoint, or best; default: the newest"
+    )
     parser.add_argument("--overwrite", action="store_true", help="translate again what is there")
     args = parser.parse_args(argv)
 

@@ -103,10 +103,15 @@ def _text_strip(width: int, texts: Sequence[tuple[int, str]], size: int) -> np.n
 
 def save_png(path: str | os.PathLike[str], image: np.ndarray) -> None:
     """Write a uint8 [h, w, 3] picture, all of it or nothing; its folders are made."""
+    save_bytes(path, _png(image))
+
+
+def save_bytes(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write a file, all of it or nothing; its folders are made."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.tmp")
-    unfinished.write_bytes(_png(image))
+    unfinished.write_bytes(content)
     os.replace(unfinished, path)
 
 
@@ -124,30 +129,43 @@ class GalleryRow:
     pictures: Mapping[str, np.ndarray]
 
 
+@dataclass(frozen=True)
+class GallerySection:
+    """Rows of pictures that belong together, below their tables of scores and a sentence on them.
+
+    Of a table the first line is the header, and the first column the names of the lines.
+    """
+
+    rows: Sequence[GalleryRow]
+    tables: Sequence[Sequence[Sequence[str]]] = ()
+    text: str = ""
+
+
 def write_gallery(
     path: str | os.PathLike[str],
     title: str,
-    sections: Mapping[str, Sequence[GalleryRow]],
+    sections: Mapping[str, GallerySection],
     summary: Sequence[str] = (),
-    table: Sequence[Sequence[str]] = (),
+    notes: Sequence[str] = (),
 ) -> None:
     """Write one HTML page with everything in it, to be opened in a browser straight from disk.
 
-    sections: rows by the title above them. summary: paragraphs printed on top. table: printed
-    below these, its first line the header, its first column the names of the lines.
+    sections: by the title above them. summary: paragraphs printed on top. notes: at the end.
     """
     page = _PAGE.substitute(
         title=html.escape(title),
-        summary="\n".join(f"<p>{html.escape(line)}</p>" for line in summary),
-        table=_table_html(table),
-        sections="\n".join(_section_html(name, rows) for name, rows in sections.items()),
+        summary=_paragraphs(summary),
+        sections="\n".join(_section_html(name, section) for name, section in sections.items()),
+        notes=f"<footer>\n{_paragraphs(notes)}\n</footer>" if notes else "",
     )
     Path(path).write_text(page, encoding="utf-8")
 
 
+def _paragraphs(lines: Sequence[str]) -> str:
+    return "\n".join(f"<p>{html.escape(line)}</p>" for line in lines)
+
+
 def _table_html(table: Sequence[Sequence[str]]) -> str:
-    if not table:
-        return ""
     header, *lines = table
     head = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in header)
     body = "\n".join(
@@ -162,9 +180,10 @@ def _table_html(table: Sequence[Sequence[str]]) -> str:
     )
 
 
-def _section_html(title: str, rows: Sequence[GalleryRow]) -> str:
-    articles = "\n".join(_row_html(row) for row in rows)
-    return f"<section>\n<h2>{html.escape(title)}</h2>\n{articles}\n</section>"
+def _section_html(title: str, section: GallerySection) -> str:
+    parts = [f"<h2>{html.escape(title)}</h2>", *map(_table_html, section.tables)]
+    parts += [_paragraphs([section.text])] if section.text else []
+    return "\n".join(["<section>", *parts, *map(_row_html, section.rows), "</section>"])
 
 
 def _row_html(row: GalleryRow) -> str:
@@ -209,13 +228,16 @@ h1, h2 { line-height: 1.2; letter-spacing: -0.01em; overflow-wrap: anywhere; }
 h1 { margin: 0 0 1rem; font-size: 1.75rem; }
 h2 { margin: 3rem 0 0; font-size: 1.3rem; }
 h3 { margin: 0 0 .5rem; font-size: .875rem; font-weight: 600; overflow-wrap: anywhere; }
-p { max-width: 44rem; margin: .4rem 0; }
+p { max-width: 44rem; margin: .4rem 0; overflow-wrap: anywhere; }
 .scores { overflow-x: auto; margin-top: 1.25rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+td { white-space: nowrap; }
 th, td { padding: .4rem 1.5rem .4rem 0; border-bottom: 1px solid var(--line); text-align: right; }
 th:first-child { text-align: left; }
 thead th, tbody th { font-weight: 400; color: var(--faint); }
 tbody th { color: var(--ink); white-space: nowrap; }
+footer { margin-top: 3rem; padding-top: 1rem; border-top: 1px solid var(--line); }
+footer p { color: var(--faint); font-size: .875rem; }
 article { margin-top: 1.25rem; padding-top: 1.25rem; border-top: 1px solid var(--line); }
 .row { display: grid; gap: .75rem; grid-template-columns: repeat(4, minmax(0, 16rem)); }
 figure { margin: 0; }
@@ -236,9 +258,9 @@ figcaption { margin-top: .3rem; font-size: .8125rem; color: var(--faint); }
 <header>
 <h1>$title</h1>
 $summary
-$table
 </header>
 $sections
+$notes
 </body>
 </html>
 """)

@@ -14,15 +14,15 @@ from pathlib import Path
 
 import jax
 
-from ugatit_jax.checkpoint import restore_state
+from ugatit_jax.checkpoint import Step, parse_step, restore_state
 from ugatit_jax.errors import InputError, exit_on_input_error
 from ugatit_jax.interop.pytorch import export_networks
 from ugatit_jax.interop.torch_file import write_torch_file
 from ugatit_jax.models import Conventions, conventions_of
 
 
-def export_weights(run_dir: Path, file: Path, step: int | None = None) -> int:
-    """Write a run's newest checkpoint, or that of `step`, and return its step.
+def export_weights(run_dir: Path, file: Path, step: Step = None) -> int:
+    """Write a run's newest checkpoint, or the one that `step` names, and return its step.
 
     Raises `InputError` if there is none, if its networks have no form in PyTorch's implementation,
     or if the file cannot be written.
@@ -51,7 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="what training wrote")
     parser.add_argument("file", type=Path, metavar="FILE.pt", help="replaced if it is there")
-    parser.add_argument("--step", type=int, help="of the checkpoint; default: the newest")
+    parser.add_argument(
+        "--step", type=parse_step, help="of the checkpoint, or best; default: the newest"
+    )
     args = parser.parse_args(argv)
     step = export_weights(args.run_dir, args.file, args.step)
     print(f"{args.file}: the weights of step {step}")
