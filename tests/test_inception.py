@@ -17,6 +17,7 @@ from PIL import Image
 from benchmarks.fidelity import torch_fidelity
 from ugatit_jax.errors import InputError
 from ugatit_jax.metrics import features, inception
+from ugatit_jax.sharding import make_mesh
 
 FeatureExtractorInceptionV3 = (
     torch_fidelity.feature_extractor_inceptionv3.FeatureExtractorInceptionV3
@@ -93,6 +94,7 @@ def test_weights_are_downloaded_once_and_give_torch_fidelitys_features(
     monkeypatch.setattr(features, "INCEPTION_SHA256", sha256)
     monkeypatch.setattr(features, "INCEPTION_URL", server)
     monkeypatch.setattr(features, "BATCH", 4)
+    monkeypatch.setattr(features, "make_mesh", lambda: make_mesh(jax.devices()[:2]))
 
     extractor = features.open_extractor("inception", str(tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == [features.INCEPTION_FILE]

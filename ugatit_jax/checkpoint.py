@@ -48,7 +48,7 @@ def open_checkpoints(workdir: Path, config: ConfigDict) -> ocp.CheckpointManager
     logging.getLogger("absl").setLevel(logging.ERROR)
     checkpoint = config.checkpoint
     best = checkpoint_managers.BestN(
-        _mean_kid, reverse=True, n=1, keep_checkpoints_without_metrics=False
+        get_metric_fn=_mean_kid, reverse=True, n=1, keep_checkpoints_without_metrics=False
     )
     keep = [checkpoint_managers.LatestN(checkpoint.keep), best]
     if checkpoint.keep_every:

