@@ -24,8 +24,8 @@ INCEPTION_URL = (
 )
 INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 EFFICIENTNET_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-# Pictures per call of the network, or the next multiple of the number of devices. More are not faster
-# on a CPU, and cost more to fill up; other devices wait for the host's resizing anyway.
+# Pictures per call of the network, or the next multiple of the number of devices. More are not
+# faster on a CPU, and cost more to fill up; other devices wait for the host's resizing anyway.
 BATCH = 16
 TIMEOUT = 10  # seconds without an answer from the server
 
@@ -69,7 +69,7 @@ class FeatureExtractor:
     ) -> np.ndarray:
         """Return the features of pictures uint8 [h, w, 3] as float32 [N, dimension], in order.
 
-        The pictures are taken one by one, and a batch or two of them held in memory. `total` is their
+        The pictures are taken one by one, and held in memory for a batch or two. `total` is their
         number, for a progress bar that is shown under `description` where one is given. With
         several processes, each passes all pictures and gets all features. Raises `InputError` for
         what is no such picture.
