@@ -72,7 +72,7 @@ def score(
 
     if source is not None:
         rows["untranslated"] = _against_target(source.features, target.features, before)
-        if len(source.pictures) == len(translated.pictures):
+        if len(source.pictures) == len(translated.pictures) > 0:
             compare("translated", "to_input", translated, source)
             if counterpart is not None:
                 compare("translated", "to_counterpart", translated, counterpart)
@@ -177,15 +177,13 @@ def explain(scores: Scores, features: Mapping[str, Any]) -> list[str]:
         f"Features: {features['extractor']}, {features['dimension']:,} of them, weights "
         f"sha256 {features['sha256'][:8]}…; {features['preprocessing']}."
     ]
-    if any(row["kid_x100"] for row in rows.values()):
-        sizes = ", ".join(
-            f"{row['kid_x100']['subset_size']:,} ({ROWS[name]})"
-            for name, row in rows.items()
-            if row["kid_x100"]
-        )
+    kids = {name: row["kid_x100"] for name, row in rows.items() if row["kid_x100"]}
+    if kids:
+        sizes = ", ".join(f"{x['subset_size']:,} ({ROWS[name]})" for name, x in kids.items())
+        subsets = next(iter(kids.values()))["subsets"]
         lines.append(
-            f"KID: mean ± standard deviation over {rows['translated']['kid_x100']['subsets']} "
-            f"subsets of {sizes} pictures: how far subsets scatter, not the error of the mean."
+            f"KID: mean ± standard deviation over {subsets} subsets of {sizes} pictures: how far "
+            "subsets scatter, not the error of the mean."
         )
     smallest = min(min(row["pictures"], row["target_pictures"]) for row in rows.values())
     if smallest < SMALLEST_SAMPLE:
