@@ -1,4 +1,4 @@
-"""Scores against scores computed by other means; a whole evaluation on small files."""
+"""Whole evaluations on small files: of a run, and of folders."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
-from scipy.ndimage import gaussian_filter
+from test_similarity import noise, ssim_by_scipy
 
 from configs.default import get_config
 from ugatit_jax import emoji
@@ -16,59 +16,12 @@ from ugatit_jax.checkpoint import open_checkpoints, save
 from ugatit_jax.config import load_config, save_config
 from ugatit_jax.datasets import Domain
 from ugatit_jax.errors import InputError
-from ugatit_jax.evaluate import (
-    evaluate,
-    evaluate_direction,
-    l1,
-    main,
-    score_table,
-    ssim,
-    verdict,
-)
+from ugatit_jax.evaluate import evaluate_folders, evaluate_run, main, translate_into
+from ugatit_jax.metrics.features import open_extractor
+from ugatit_jax.metrics.kid import kid
 from ugatit_jax.models import build_generator
 from ugatit_jax.train_step import TrainState
 from ugatit_jax.translate import Translator
-
-
-def noise(*shape: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
-
-
-def ssim_by_scipy(x: np.ndarray, y: np.ndarray) -> float:
-    """Wang et al. 2004, equation 13, in float64."""
-
-    def blur(z: np.ndarray) -> np.ndarray:  # radius 5: a window of 11 px, whole ones only
-        return gaussian_filter(z, 1.5, radius=5, axes=(0, 1))[5:-5, 5:-5]
-
-    x, y = x.astype(np.float64) / 255, y.astype(np.float64) / 255
-    mean_x, mean_y = blur(x), blur(y)
-    var_x, var_y = blur(x * x) - mean_x**2, blur(y * y) - mean_y**2
-    covariance = blur(x * y) - mean_x * mean_y
-    c1, c2 = 0.01**2, 0.03**2
-    similarity = ((2 * mean_x * mean_y + c1) * (2 * covariance + c2)) / (
-        (mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2)
-    )
-    return float(similarity.mean())
-
-
-@pytest.mark.parametrize("mix", [0.0, 0.3, 0.9, 1.0])
-def test_ssim_is_that_of_the_paper(mix: float) -> None:
-    x, other = noise(24, 40, 3), noise(24, 40, 3, seed=1)
-    x[:, :20] = 200  # half of it flat, where the constants decide
-    y = np.rint(mix * x + (1 - mix) * other).astype(np.uint8)
-    assert ssim(x, y) == pytest.approx(ssim_by_scipy(x, y), abs=1e-4)
-
-
-def test_ssim_of_a_negative_is_negative() -> None:
-    x = noise(24, 24, 3)
-    assert ssim(x, 255 - x) == pytest.approx(ssim_by_scipy(x, 255 - x), abs=1e-4)
-    assert ssim(x, 255 - x) < 0
-
-
-def test_l1_is_on_a_scale_of_one() -> None:
-    black = np.zeros((4, 4, 3), np.uint8)
-    assert l1(black, black + 255) == l1(black + 255, black) == 1.0
-    assert l1(black + 10, black + 61) == pytest.approx(0.2)
 
 
 def write_domain(folder: Path, names: list[str], seed: int = 0) -> Domain:
@@ -104,68 +57,11 @@ def test_translations_are_written_under_the_names_of_their_inputs(
     translator: Translator, tmp_path: Path
 ) -> None:
     sources = write_domain(tmp_path / "in", NAMES)
-    scores, rows = evaluate_direction(translator, "b2a", sources, None, tmp_path / "out")
-    assert scores == {}
-    for i, (name, row) in enumerate(zip(NAMES, rows, strict=True)):
-        written = np.asarray(Image.open(tmp_path / "out" / name))
+    pictures, heatmaps = translate_into(tmp_path / "out", translator, "b2a", sources)
+    assert pictures.names == NAMES and len(heatmaps) == len(NAMES)
+    for i in range(len(NAMES)):
         expected = translator(noise(16, 16, 3, seed=i), "b2a")
-        np.testing.assert_allclose(written, expected.astype(int), atol=1)
-        assert row.name == name and list(row.pictures) == ["input", "translation", "attention"]
-        np.testing.assert_array_equal(row.pictures["translation"], written)
-
-
-def test_scores_are_means_against_the_counterparts(translator: Translator, tmp_path: Path) -> None:
-    sources = write_domain(tmp_path / "in", NAMES)
-    truths = write_domain(tmp_path / "truth", NAMES, seed=100)
-    scores, rows = evaluate_direction(translator, "a2b", sources, truths, tmp_path / "out")
-    for what in ("translation", "input"):
-        pairs = [(row.pictures[what], row.pictures["true counterpart"]) for row in rows]
-        differences = [np.abs(x.astype(float) - y).mean() / 255 for x, y in pairs]
-        assert scores["L1"][what] == pytest.approx(np.mean(differences))
-        assert scores["SSIM"][what] == pytest.approx(
-            np.mean([ssim_by_scipy(x, y) for x, y in pairs]), abs=1e-4
-        )
-    for i, row in enumerate(rows):
-        np.testing.assert_array_equal(row.pictures["input"], noise(16, 16, 3, seed=i))
-        np.testing.assert_array_equal(
-            row.pictures["true counterpart"], noise(16, 16, 3, seed=100 + i)
-        )
-
-
-def test_a_perfect_translation_has_perfect_scores(translator: Translator, tmp_path: Path) -> None:
-    sources = write_domain(tmp_path / "in", NAMES[:2])
-    evaluate_direction(translator, "a2b", sources, None, tmp_path / "truth")
-    truths = Domain(NAMES[:2], [tmp_path / "truth" / name for name in NAMES[:2]])
-    scores, _ = evaluate_direction(translator, "a2b", sources, truths, tmp_path / "out")
-    assert scores["L1"]["translation"] == 0 and scores["L1"]["input"] > 0
-    assert scores["SSIM"]["translation"] == pytest.approx(1, abs=1e-5)
-    assert verdict("a2b", scores) == (
-        "A to B: the translation beats the untranslated input on both scores."
-    )
-
-
-def test_a_tie_does_not_beat_the_input() -> None:
-    tie = {"translation": 0.5, "input": 0.5}
-    lower = {"translation": 0.7, "input": 0.8}
-    for scores, where in (
-        ({"L1": tie, "SSIM": tie}, "on neither score."),
-        ({"L1": tie, "SSIM": lower}, "on neither score."),
-        ({"L1": lower, "SSIM": tie}, "on L1, but not on SSIM."),
-    ):
-        assert verdict("b2a", scores).startswith("B to A: ")
-        assert verdict("b2a", scores).endswith(where)
-
-
-def test_score_table() -> None:
-    scores = {
-        "L1": {"translation": 0.12345, "input": 0.5},
-        "SSIM": {"translation": 0.9, "input": 0.1},
-    }
-    assert score_table({"a2b": scores}) == [
-        ["", "L1 translation", "L1 input", "SSIM translation", "SSIM input"],
-        ["A to B", "0.1235", "0.5000", "0.9000", "0.1000"],
-    ]
-    assert score_table({}) == []
+        np.testing.assert_allclose(pictures.load(i), expected.astype(int), atol=1)
 
 
 def test_names_that_would_overwrite_each_other_are_refused(
@@ -173,7 +69,7 @@ def test_names_that_would_overwrite_each_other_are_refused(
 ) -> None:
     sources = write_domain(tmp_path / "in", ["cat.bmp", "cat.png"])
     with pytest.raises(InputError, match=r"cat\.bmp and cat\.png would both become"):
-        evaluate_direction(translator, "a2b", sources, None, tmp_path / "out")
+        translate_into(tmp_path / "out", translator, "a2b", sources)
 
 
 @pytest.fixture
@@ -205,21 +101,43 @@ def run_dir(translator: Translator, tmp_path: Path) -> Path:
 def test_a_run_is_evaluated_into_its_directory(
     translator: Translator, run_dir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([str(run_dir), "--limit", "3"]) == 0
+    assert main([str(run_dir), "--limit", "6"]) == 0
     folder = run_dir / "evaluation" / "1200"
-    printed = capsys.readouterr().out.splitlines()
-    assert printed[-1] == f"gallery: {folder / 'index.html'}"
-    assert "step 1,200: 3 pictures A to B and 2 pictures B to A, 16 × 16 px" in printed[0]
+    printed = capsys.readouterr().out
+    assert (folder / "report.md").read_text(encoding="utf-8") in printed
+    assert printed.splitlines()[-1] == f"gallery: {folder / 'index.html'}"
     written = {path.relative_to(folder).as_posix() for path in folder.rglob("*.png")}
-    assert written == {"a2b/0.png", "a2b/1.png", "a2b/2.png", "b2a/a.png", "b2a/b.png"}
-    translation = np.asarray(Image.open(folder / "b2a" / "b.png")).astype(int)
-    np.testing.assert_allclose(translation, translator(noise(16, 16, 3, seed=51), "b2a"), atol=1)
+    a2b = "012345"
+    assert written == {f"a2b/{x}.png" for x in a2b} | {"b2a/a.png", "b2a/b.png"}
     report = json.loads((folder / "report.json").read_text())
-    assert report["step"] == 1200 and report["image_size"] == [16, 16]
-    assert report["pictures"] == {"a2b": 3, "b2a": 2}
-    assert report["scores"] == {} and report["verdict"] == []
+    assert report["checkpoint"] == {
+        "step": 1200,
+        "is": ["newest"],
+        "newest_step": 1200,
+        "best_step": None,
+        "kid_x100_while_training": None,
+    }
+    assert report["image_size"] == [16, 16]
+    extractor = open_extractor("efficientnet-lite0")
+    assert report["features"]["sha256"] == extractor.sha256
+    assert "Pillow" in report["features"]["preprocessing"]
+
+    # The figures again, from the files that it left.
+    fakes = [np.asarray(Image.open(folder / "a2b" / f"{x}.png")) for x in "012345"]
+    features = [extractor(x) for x in (fakes, [noise(16, 16, 3, seed=50 + i) for i in range(2)])]
+    row = report["directions"]["a2b"]["rows"]["translated"]
+    assert (row["pictures"], row["target_pictures"]) == (6, 2)
+    assert row["kid_x100"]["mean"] == pytest.approx(100 * kid(*features).mean, rel=1e-4)
+    ssims = [ssim_by_scipy(x, noise(16, 16, 3, seed=2 + i)) for i, x in enumerate(fakes)]
+    assert row["to_input"]["ssim"] == pytest.approx(np.mean(ssims), abs=1e-4)
     page = (folder / "index.html").read_text(encoding="utf-8")
-    assert page.count("<img ") == 3 * (3 + 2) and "SSIM" not in page
+    assert page.count("<img ") == 3 * (6 + 2)
+    best = min(
+        report["directions"]["b2a"]["per_picture"],
+        key=lambda picture: picture["feature_distance_to_nearest_target"],
+    )["name"]
+    other = {"a.png": "b.png", "b.png": "a.png"}[best]
+    assert page.index(f"{best} ·") < page.index(f"{other} ·")
 
 
 def test_known_counterparts_are_scored(run_dir: Path, tmp_path: Path) -> None:
@@ -231,23 +149,46 @@ def test_known_counterparts_are_scored(run_dir: Path, tmp_path: Path) -> None:
     config.data.source, config.data.cache_dir = "emoji", str(tmp_path / "cache")
     save_config(config, run_dir / "config.json")
 
-    report, folder = evaluate(run_dir)
+    report, folder = evaluate_run(run_dir)
     a = [noise(16, 16, 3, seed=20 + i).astype(float) for i in range(2)]
     b = [noise(16, 16, 3, seed=30 + i).astype(float) for i in range(2)]
     for direction, inputs, truths in (("a2b", a, b), ("b2a", b, a)):
         files = [folder / direction / name for name in ("1f600.png", "1f601.png")]
         translations = [np.asarray(Image.open(file)) for file in files]
-        for what, pictures in (("translation", translations), ("input", inputs)):
+        for row, pictures in (("translated", translations), ("untranslated", inputs)):
             pairs = list(zip(pictures, truths, strict=True))
             l1s = [np.abs(x - y).mean() / 255 for x, y in pairs]
             ssims = [ssim_by_scipy(x, y) for x, y in pairs]
-            scores = report["scores"][direction]
-            assert scores["L1"][what] == pytest.approx(np.mean(l1s))
-            assert scores["SSIM"][what] == pytest.approx(np.mean(ssims), abs=1e-4)
+            scores = report["directions"][direction]["rows"][row]["to_counterpart"]
+            assert scores["l1"] == pytest.approx(np.mean(l1s))
+            assert scores["ssim"] == pytest.approx(np.mean(ssims), abs=1e-4)
     page = (folder / "index.html").read_text(encoding="utf-8")
     assert page.count("true counterpart</figcaption>") == 4
-    assert len(report["verdict"]) == 2
-    assert all(f"<p>{line}</p>" in page for line in report["verdict"])
+
+
+def test_a_report_of_something_else_is_not_overwritten(run_dir: Path, tmp_path: Path) -> None:
+    first, _ = evaluate_run(run_dir)
+    again, _ = evaluate_run(run_dir)
+    assert again == first
+    other = tmp_path / "other"
+    for split in ("trainA", "trainB", "testA", "testB"):
+        write_domain(other / split, ["a.png", "b.png"], seed=90)
+    with pytest.raises(InputError, match=r"report\.json is a report of other data: say another"):
+        evaluate_run(run_dir, data=str(other))
+    report, _ = evaluate_run(run_dir, data=str(other), out=tmp_path / "elsewhere")
+    assert report["data"] == str(other)
+    evaluate_run(run_dir, data=str(other), overwrite=True)
+    kept = json.loads((run_dir / "evaluation" / "1200" / "report.json").read_text())
+    assert kept["data"] == str(other)
+
+
+def test_one_domain_of_test_pictures_is_translated_all_the_same(run_dir: Path) -> None:
+    data = Path(load_config(run_dir / "config.json").data.source)
+    (data / "testB").rename(data / "no testB")
+    report, folder = evaluate_run(run_dir)
+    assert list(report["directions"]) == ["a2b"]
+    assert report["directions"]["a2b"]["rows"]["translated"]["kid_x100"] is None
+    assert (folder / "a2b" / "x" / "two.png").exists()
 
 
 def test_a_run_without_test_pictures_cannot_be_evaluated(run_dir: Path) -> None:
@@ -255,6 +196,64 @@ def test_a_run_without_test_pictures_cannot_be_evaluated(run_dir: Path) -> None:
     for split in ("testA", "testB"):
         (data / split).rename(data / f"no {split}")
     with pytest.raises(InputError, match="no test pictures in"):
-        evaluate(run_dir)
+        evaluate_run(run_dir)
     with pytest.raises(InputError, match="--limit 0 leaves no pictures"):
-        evaluate(run_dir, limit=0)
+        evaluate_run(run_dir, limit=0)
+
+
+def test_folders_of_any_program_are_scored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    fake = write_domain(Path("fake"), ["a.png", "c.png", "x/b.png"])
+    real = write_domain(Path("real"), ["1.jpg", "2.jpg"], seed=20)
+    write_domain(Path("before"), ["a.jpg", "c.jpg", "x/b.jpg", "z.jpg"], seed=40)
+    assert main(["fake", "real", "before"]) == 0
+    report = json.loads(Path("evaluation/fake/report.json").read_text())
+    assert "# fake against real" in capsys.readouterr().out
+    scores = report["directions"]["translated"]
+    assert list(scores["rows"]) == ["translated", "untranslated", "target_half"]
+    assert scores["rows"]["untranslated"]["pictures"] == 3  # z was not translated
+    features = [open_extractor()(map(x.load, range(len(x)))) for x in (fake, real)]
+    assert scores["rows"]["translated"]["kid_x100"]["mean"] == pytest.approx(
+        100 * kid(*features).mean, rel=1e-4
+    )
+    names = {picture["name"]: picture for picture in scores["per_picture"]}
+    for name, before in (("a.png", "a.jpg"), ("x/b.png", "x/b.jpg")):
+        pair = (np.asarray(Image.open(x)) for x in (Path("fake", name), Path("before", before)))
+        assert names[name]["ssim_to_input"] == pytest.approx(ssim_by_scipy(*pair), abs=1e-4)
+
+    report, folder = evaluate_folders(Path("fake"), Path("real"), out=Path("two"))
+    assert (
+        folder == Path("two") and "untranslated" not in report["directions"]["translated"]["rows"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["fake", "nowhere"], "no folder nowhere"),
+        (["fake", "empty"], "no pictures in empty: it needs"),
+        (["fake", "real", "real", "real"], "4 folders; give RUN_DIR, or TRANSLATED TARGET"),
+        (["fake", "real", "--step", "best"], "--step is for a run, and these are folders"),
+        (["fake", "real", "--features", "vgg"], "no features 'vgg': name efficientnet-lite0"),
+        (["fake"], "no run in fake: it has no folder checkpoints"),
+        (["fake", "real", "--out", "fake/a.png"], "cannot write into fake/a.png"),
+    ],
+)
+def test_mistakes_end_in_one_line(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    argv: list[str],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("fake", "real"):
+        write_domain(Path(folder), ["a.png", "b.png"])
+    Path("empty").mkdir()
+    with pytest.raises(SystemExit) as exit_:
+        main(argv)
+    assert exit_.value.code == 2
+    error = capsys.readouterr().err.splitlines()
+    assert message in error[-1], error

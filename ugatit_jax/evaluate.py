@@ -241,9 +241,11 @@ def _section(
         pictures = {caption: domain.load(i) for caption, domain in columns.items()}
         if heatmaps:
             pictures["attention"] = attention_overlay(pictures["input"], heatmaps[i])
-        name = columns["translation"].names[i]
-        rows.append(GalleryRow(f"{name} · {scores['per_picture'][i][distance]:.3f}", pictures))
-    said = f"From best to worst by {distance.replace('_', ' ')}."
+        title = columns["translation"].names[i]
+        if distance:
+            title += f" · {scores['per_picture'][i][distance]:.3f}"
+        rows.append(GalleryRow(title, pictures))
+    said = f"From best to worst by {distance.replace('_', ' ')}." if distance else ""
     if len(shown) < len(ranking):
         said += f" The {GALLERY_ENDS} best and the {GALLERY_ENDS} worst of {len(ranking):,}."
     return GallerySection(rows, tables(scores), said)
