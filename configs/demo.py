@@ -27,5 +27,7 @@ def get_config(variant: str = "") -> ConfigDict:
     config.train.ema_decay = 0.995
     config.log_every = 20
     config.samples.every = 200
+    config.eval.every = 400
+    config.eval.pictures = 100
     config.checkpoint.every = 500
     return config

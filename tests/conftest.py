@@ -59,6 +59,7 @@ def tiny_flags(pictures: Path) -> list[str]:
         "log_every": 1,
         "samples.every": 2,
         "samples.count": 2,
+        "eval.every": 0,
         "checkpoint.every": 1,
         "checkpoint.keep": 2,
         "checkpoint.keep_every": 2,

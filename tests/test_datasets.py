@@ -8,7 +8,7 @@ import pytest
 from ml_collections import ConfigDict
 from PIL import Image
 
-from ugatit_jax import datasets
+from ugatit_jax import datasets, images
 from ugatit_jax.errors import InputError
 
 COUNTS = {"trainA": 3, "trainB": 2, "testA": 1, "testB": 4}
@@ -42,6 +42,15 @@ def test_folder_has_its_pictures_in_order(folder: Path) -> None:
     assert sizes(dataset) == [4, 2, 1, 4] and not dataset.paired_test
     assert dataset.train_a.names == ["0.png", "1.png", "2.png", "more/0.png"]
     assert [dataset.train_a.load(i)[0, 0, 0] for i in range(4)] == [0, 10, 20, 200]
+
+
+def test_a_domain_can_be_shortened_and_given_a_size(folder: Path) -> None:
+    domain = datasets.open_dataset(config(folder)).train_a
+    assert domain.first(1).names == domain.names[:1] and len(domain.first(None)) == len(domain)
+    small = dataclasses.replace(domain, size=(4, 6))
+    expected = images.cover_resize(domain.load(0), (4, 6))
+    np.testing.assert_array_equal(small.first(1).load(0), expected)
+    assert expected.shape == (4, 6, 3) != domain.load(0).shape
 
 
 def test_test_pictures_are_optional(tmp_path: Path) -> None:

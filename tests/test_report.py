@@ -136,7 +136,7 @@ def test_too_few_pictures_have_no_scores(tmp_path: Path, translated: int, target
     row = scores["rows"]["translated"]
     assert row["kid_x100"] is None and row["fid"] is None and row["mean_kid_x100"] is None
     assert len(scores["per_picture"]) == translated
-    assert tables(scores)[0][1][:5] == ["translated", "–", "–", "–", "–"]
+    assert tables(scores)[0][1][2:6] == ["–"] * 4
     assert explain(scores, FEATURES)
 
 
@@ -159,7 +159,8 @@ def test_tables_are_markdown_that_lines_up(sets: dict[str, PictureSet]) -> None:
     of_sets, of_counterparts = tables(score(**sets))
     lines = markdown(of_sets).splitlines()
     assert len(lines) == 5 and len(set(map(len, lines))) == 1
-    assert lines[1].startswith("| ---") and lines[1].count("-:") == 6
+    assert lines[2].startswith("| translated         | 24 to 30 |")
+    assert lines[1].startswith("| ---") and lines[1].count("-:") == 7
     assert [line[0] for line in of_counterparts[1:]] == ["translated", "untranslated input"]
 
 

@@ -11,7 +11,7 @@ import pytest
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from ugatit_jax.sharding import create_on, make_mesh, place_batch
+from ugatit_jax.sharding import create_on, make_mesh, map_in_batches, place_batch, replicated
 from ugatit_jax.train import compile_train_step
 from ugatit_jax.train_step import TrainState, create_state
 
@@ -39,6 +39,24 @@ def test_a_state_is_on_every_device() -> None:
     assert [shard.device for shard in state["x"].addressable_shards] == jax.devices()
     for shard in state["x"].addressable_shards:
         np.testing.assert_array_equal(shard.data, [0, 1, 2])
+
+
+@pytest.mark.parametrize("count", [0, 1, 8, 16, 19])
+def test_items_are_mapped_in_batches_of_one_shape(count: int) -> None:
+    shapes, mesh = [], make_mesh()
+
+    def apply(factor: jax.Array, batch: jax.Array) -> dict[str, jax.Array]:
+        shapes.append(batch.shape)  # once per compilation
+        return {"product": factor * batch, "sum": batch.sum((1, 2))}
+
+    jitted = jax.jit(apply, out_shardings=replicated(mesh))
+    items = [np.full((2, 3), i, np.float32) for i in range(count)]
+    factor = jax.device_put(2.0, replicated(mesh))
+    results = list(map_in_batches(jitted, factor, iter(items), 9, mesh))
+    assert len(results) == count and shapes == [(16, 2, 3)] * bool(count)
+    for item, result in zip(items, results, strict=True):
+        np.testing.assert_array_equal(result["product"], 2 * item)
+        assert result["sum"] == item.sum()
 
 
 def run_step(config: ConfigDict, mesh: Mesh) -> Result:

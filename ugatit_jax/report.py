@@ -139,12 +139,20 @@ def tables(scores: Scores) -> list[list[list[str]]]:
     One of the distances between sets, one of the likeness to the true counterparts if known.
     """
     rows = scores["rows"]
-    header = ["to the target", "KID×100", "FID", "mean KID×100", "weighted mean KID×100"]
+    header = [
+        "to the target",
+        "pictures",
+        "KID×100",
+        "FID",
+        "mean KID×100",
+        "weighted mean KID×100",
+    ]
     header += ["feature distance to input", "SSIM to input"]
     of_sets = [header]
     of_counterparts = [["to the true counterpart", "L1", "SSIM", "feature distance"]]
     for name, row in rows.items():
-        cells = [_spread(row["kid_x100"]), _number(row["fid"], ".2f")]
+        cells = [f"{row['pictures']:,} to {row['target_pictures']:,}"]
+        cells += [_spread(row["kid_x100"]), _number(row["fid"], ".2f")]
         cells += [_spread(row[f"{which}_kid_x100"]) for which in ("mean", "weighted_mean")]
         to_input = row.get("to_input", {})
         cells += [_number(to_input.get(what), ".4f") for what in ("feature_distance", "ssim")]
