@@ -38,6 +38,7 @@ def test_train_translate_and_evaluate_as_the_readme_says(tmp_path):
         "ugatit_jax.main",
         "ugatit_jax.translate",
         "ugatit_jax.evaluate",
+        "ugatit_jax.evaluate",
     ]
     python[0] += f" {SMALL}"
     for command in python:
@@ -55,6 +56,8 @@ def test_train_translate_and_evaluate_as_the_readme_says(tmp_path):
         "2.png",
     ]
     assert (tmp_path / "runs" / "mine" / "evaluation" / "2" / "index.html").exists()
+    assert (tmp_path / "runs" / "mine" / "kid.png").exists()
+    assert (tmp_path / "evaluation" / "translated" / "report.md").exists()
 
 
 def test_the_scripts_that_the_readme_names_are_there():
