@@ -4,4 +4,5 @@
 source "$(dirname -- "${BASH_SOURCE[0]}")/setup.sh"
 
 prepare_venv requirements-dev.txt
-"$VENV/bin/python" -m pytest "$@"
+# Compiling, most of the work, takes one core; more than four processes take more memory than time.
+"$VENV/bin/python" -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile "$@"

@@ -147,7 +147,7 @@ def test_offline_the_error_says_what_to_do(nowhere: str, tmp_path: Path) -> None
     with pytest.raises(InputError) as caught:
         open_extractor("inception", str(tmp_path))
     message = str(caught.value)
-    assert message.startswith(f"cannot download {nowhere} (")
+    assert message.startswith(f"cannot download {nowhere} (no connection):")
     assert f"copy that file to {tmp_path / features.INCEPTION_FILE}" in message
     assert "efficientnet-lite0" in message
     assert "\n" not in message

@@ -10,6 +10,7 @@ import flax.linen as nn
 import jax
 import numpy as np
 import pooch
+import requests
 from tqdm import tqdm
 
 from ugatit_jax.datasets import find_cache_dir
@@ -172,7 +173,8 @@ def _download_inception(path: Path) -> None:
             downloader=downloader,
         )
     except (OSError, ValueError) as error:  # no connection or no room, and a wrong checksum
-        reason = str(error).splitlines()[0]
+        unreachable = isinstance(error, requests.ConnectionError | requests.Timeout)
+        reason = "no connection" if unreachable else str(error).splitlines()[0]
         raise InputError(
             f"cannot download {INCEPTION_URL} ({reason}): copy that file to {path}, or take "
             "efficientnet-lite0, which needs no network"
