@@ -192,6 +192,7 @@ class Log:
             visualize.save_png(self._workdir / "samples" / f"step_{step:07d}.png", grid)
         self._writer.write_images(step, {"samples": grid[None]})
         self._writer.flush()
+        self._since = (step, time.monotonic())  # what took its time here was no training
 
     def write_kids(self, step: int, kids: Mapping[str, float]) -> None:
         """Write KID to the target, by direction, to TensorBoard (times 100) and to the screen."""
@@ -200,6 +201,7 @@ class Log:
         if not self._silent:
             said = ", ".join(f"{name} {value:.2f}" for name, value in scores.items())
             self._bar.write(f"step {step}: {said}")
+        self._since = (step, time.monotonic())
 
     def _rates(self, step: int) -> dict[str, float]:
         (since_step, since), now = self._since, time.monotonic()
