@@ -11,7 +11,7 @@ from test_similarity import noise, ssim_by_scipy
 from benchmarks.fidelity import torch_fidelity
 from ugatit_jax.datasets import Domain
 from ugatit_jax.metrics.kid import block_kid
-from ugatit_jax.report import PictureSet, explain, markdown, order, score, tables
+from ugatit_jax.report import PictureSet, markdown, notes, order, score, tables
 
 FEATURES = {
     "extractor": "efficientnet-lite0",
@@ -19,6 +19,10 @@ FEATURES = {
     "sha256": "0123456789abcdef",
     "preprocessing": "none",
 }
+
+
+def notes_on(scores: dict, features: dict[str, object] = FEATURES) -> str:
+    return "\n".join(notes({"directions": {"a2b": scores}, "features": features}))
 
 
 def picture_set(folder: Path, count: int, seed: int, shift: float = 0) -> PictureSet:
@@ -123,7 +127,7 @@ def test_without_source_only_the_target_is_known(sets: dict[str, PictureSet]) ->
     assert row["mean_kid_x100"] is None and "to_input" not in row
     ranking, distance = order(scores)
     assert distance == "feature_distance_to_nearest_target" and sorted(ranking) == [*range(24)]
-    assert not any("Mean KID" in line for line in explain(scores, FEATURES))
+    assert "Mean KID" not in notes_on(scores)
 
 
 @pytest.mark.parametrize(("translated", "target"), [(1, 5), (5, 1), (0, 5), (5, 0)])
@@ -137,7 +141,7 @@ def test_too_few_pictures_have_no_scores(tmp_path: Path, translated: int, target
     assert row["kid_x100"] is None and row["fid"] is None and row["mean_kid_x100"] is None
     assert len(scores["per_picture"]) == translated
     assert tables(scores)[0][1][2:6] == ["–"] * 4
-    assert explain(scores, FEATURES)
+    assert "efficientnet-lite0" in notes_on(scores) and "KID: mean" not in notes_on(scores)
 
 
 def test_domains_of_too_different_numbers_have_no_blocks(tmp_path: Path) -> None:
@@ -164,11 +168,11 @@ def test_tables_are_markdown_that_lines_up(sets: dict[str, PictureSet]) -> None:
     assert [line[0] for line in of_counterparts[1:]] == ["translated", "untranslated input"]
 
 
-def test_explanations_say_what_does_not_compare(sets: dict[str, PictureSet]) -> None:
-    lines = "\n".join(explain(score(**sets), FEATURES))
-    assert "01234567…" in lines and "efficientnet-lite0" in lines
-    assert "100 subsets of 12 (translated), 12 (untranslated input), 7 (half" in lines
-    assert "under 2,048" in lines and "some row has 15" in lines
-    assert "figures are of Inception's features, not these" in lines
-    published = explain(score(**sets), FEATURES | {"extractor": "inception-v3"})
-    assert "not these" not in "\n".join(published)
+def test_notes_say_what_does_not_compare(sets: dict[str, PictureSet]) -> None:
+    scores = score(**sets)
+    text = notes_on(scores)
+    assert "01234567…" in text and "efficientnet-lite0" in text
+    assert "100 subsets of 7 or 12 pictures" in text
+    assert "under 2,048" in text and "some row has 15" in text
+    assert "figures are of Inception's features, not these" in text
+    assert "not these" not in notes_on(scores, FEATURES | {"extractor": "inception-v3"})

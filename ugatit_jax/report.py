@@ -175,43 +175,6 @@ def order(scores: Scores) -> tuple[list[int], str]:
     return ranking or list(range(len(pictures))), name
 
 
-def explain(scores: Scores, features: Mapping[str, Any]) -> list[str]:
-    """What the numbers in the tables are, and what they are not; a sentence or two each.
-
-    features: 'extractor', 'dimension', 'sha256' and 'preprocessing'.
-    """
-    rows = scores["rows"]
-    lines = [
-        f"Features: {features['extractor']}, {features['dimension']:,} of them, weights "
-        f"sha256 {features['sha256'][:8]}…; {features['preprocessing']}."
-    ]
-    kids = {name: row["kid_x100"] for name, row in rows.items() if row["kid_x100"]}
-    if kids:
-        sizes = ", ".join(f"{x['subset_size']:,} ({ROWS[name]})" for name, x in kids.items())
-        subsets = next(iter(kids.values()))["subsets"]
-        lines.append(
-            f"KID: mean ± standard deviation over {subsets} subsets of {sizes} pictures: how far "
-            "subsets scatter, not the error of the mean."
-        )
-    smallest = min(min(row["pictures"], row["target_pictures"]) for row in rows.values())
-    if smallest < SMALLEST_SAMPLE:
-        lines.append(
-            f"FID grows as pictures get fewer, and here some row has {smallest:,}: under "
-            f"{SMALLEST_SAMPLE:,}, compare it between equal numbers of pictures only, and not with "
-            "published figures. KID has no such bias."
-        )
-    if rows["translated"]["mean_kid_x100"]:
-        published = features["extractor"] == "inception-v3"
-        lines.append(
-            "Mean KID is what the paper's tables hold, (KID to target + KID to source) / 2; the "
-            "authors' later code weighs them, (0.02 target + 0.98 source) / 2. ± is the standard "
-            "error over blocks of about 10 pictures. A copy of the input does well on both: "
-            "compare by KID."
-            + ("" if published else " The paper's figures are of Inception's features, not these.")
-        )
-    return lines
-
-
 def markdown(table: Sequence[Sequence[str]]) -> str:
     """A table as Markdown that reads well as plain text, too."""
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
@@ -241,9 +204,41 @@ def about(report: Report) -> list[str]:
 
 
 def notes(report: Report) -> list[str]:
-    """How to read a report's numbers, each thing said once."""
-    said = [explain(scores, report["features"]) for scores in report["directions"].values()]
-    return list(dict.fromkeys(line for lines in said for line in lines))
+    """What the numbers of a report are, and what they are not; a sentence or two each.
+
+    report: 'directions', each as `score` returns it, and 'features', a description of the extractor
+    ('extractor', 'dimension', 'sha256', 'preprocessing').
+    """
+    features = report["features"]
+    rows = [row for scores in report["directions"].values() for row in scores["rows"].values()]
+    lines = [
+        f"Features: {features['extractor']}, {features['dimension']:,} of them, weights "
+        f"sha256 {features['sha256'][:8]}…; {features['preprocessing']}."
+    ]
+    if kids := [row["kid_x100"] for row in rows if row["kid_x100"]]:
+        sizes = " or ".join(f"{size:,}" for size in sorted({kid["subset_size"] for kid in kids}))
+        lines.append(
+            f"KID: mean ± standard deviation over {kids[0]['subsets']} subsets of {sizes} pictures "
+            "of either side (1,000, or half of the smaller side): how far subsets scatter, not the "
+            "error of the mean."
+        )
+    smallest = min((min(row["pictures"], row["target_pictures"]) for row in rows), default=0)
+    if smallest < SMALLEST_SAMPLE:
+        lines.append(
+            f"FID grows as pictures get fewer, and here some row has {smallest:,}: under "
+            f"{SMALLEST_SAMPLE:,}, compare it between equal numbers of pictures only, and not with "
+            "published figures. KID has no such bias."
+        )
+    if any(row["mean_kid_x100"] for row in rows):
+        published = features["extractor"] == "inception-v3"
+        lines.append(
+            "Mean KID is what the paper's tables hold, (KID to target + KID to source) / 2; the "
+            "authors' later code weighs them, (0.02 target + 0.98 source) / 2. ± is the standard "
+            "error over blocks of about 10 pictures. A copy of the input does well on both: "
+            "compare by KID."
+            + ("" if published else " The paper's figures are of Inception's features, not these.")
+        )
+    return lines
 
 
 def render(title: str, report: Report) -> str:
