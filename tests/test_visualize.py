@@ -1,21 +1,12 @@
-"""Overlays, grids and galleries, read back as a reader of the picture or page would."""
+"""Overlays, figures and grids, read back as a reader of the picture would."""
 
-import base64
-import io
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from ugatit_jax.visualize import (
-    GalleryRow,
-    attention_overlay,
-    sample_grid,
-    save_png,
-    write_gallery,
-)
+from ugatit_jax.visualize import attention_figure, attention_overlay, sample_grid, save_png
 
 
 def noise(*shape: int, seed: int = 0) -> np.ndarray:
@@ -78,6 +69,70 @@ def find(picture: np.ndarray, tile: np.ndarray) -> tuple[int, int]:
     return found[0]
 
 
+HOT, COLD = np.array([252, 255, 164]), np.array([0, 0, 4])  # the ends of inferno, as published
+
+
+def make_figure(size: tuple[int, int], **changed: np.ndarray) -> np.ndarray:
+    """A figure of a white picture and a black translation, and of a map from 2 to 6.5."""
+    shown = {
+        "picture": np.full((*size, 3), 255, np.uint8),
+        "heatmap": np.linspace(2, 6.5, 16, dtype=np.float32).reshape(4, 4),
+        "translation": np.zeros((*size, 3), np.uint8),
+        **changed,
+    }
+    judged = {"local discriminator": -shown["heatmap"], "global discriminator": np.eye(3)}
+    return attention_figure(**shown, judged=judged)
+
+
+def test_figure_has_each_heat_map_over_the_picture_that_it_is_of() -> None:
+    picture, translation = noise(300, 280, 3), noise(300, 280, 3, seed=1)
+    heatmap = np.random.default_rng(2).normal(size=(5, 5))
+    figure = make_figure((300, 280), picture=picture, translation=translation, heatmap=heatmap)
+    panels = [
+        picture,
+        attention_overlay(picture, heatmap),
+        translation,
+        attention_overlay(translation, -heatmap),
+        attention_overlay(translation, np.eye(3)),
+    ]
+    rows, columns = zip(*(find(figure, panel) for panel in panels), strict=True)
+    assert len(set(rows)) == 1 and all(np.diff(columns) > 280)
+
+
+@pytest.mark.parametrize(
+    ("size", "shown"), [((64, 48), (256, 192)), ((100, 40), (300, 120)), ((1024, 2048), (256, 512))]
+)
+def test_figure_brings_pictures_to_a_size_that_can_be_read(
+    size: tuple[int, int], shown: tuple[int, int]
+) -> None:
+    figure = make_figure(size, picture=np.full((*size, 3), (255, 0, 0), np.uint8))
+    rows, columns = np.nonzero((figure == (255, 0, 0)).all(axis=-1))
+    assert (np.ptp(rows) + 1, np.ptp(columns) + 1) == shown
+
+
+def test_legend_runs_from_the_coldest_to_the_hottest_colour() -> None:
+    height, width = 256, 256
+    figure = make_figure((height, width)).astype(int)
+    top, left = find(figure.astype(np.uint8), np.zeros((height, width, 3), np.uint8))
+    left -= width + 13  # of the generator's overlay, one panel before the translation
+    below = figure[top + height :, left : left + width]
+    bar = below[(below[:, width // 2] != 255).any(axis=-1)][0]
+    np.testing.assert_allclose(bar[0], 0.4 * 128 + 0.6 * COLD, atol=1)
+    np.testing.assert_allclose(bar[-1], 0.4 * 128 + 0.6 * HOT, atol=1)
+    assert (np.diff(bar.sum(axis=-1)) >= -1).all()  # inferno brightens all the way
+
+
+@pytest.mark.parametrize(("low", "high"), [(3, 6.5), (2, 7)])
+def test_legend_gives_the_ends_of_the_map(low: float, high: float) -> None:
+    one = make_figure((256, 256))
+    heatmap = np.linspace(low, high, 16, dtype=np.float32).reshape(4, 4)
+    other = make_figure((256, 256), heatmap=heatmap)
+    changed = (one != other)[-19:].any(axis=(0, 2))  # the lines of the numbers
+    x = np.nonzero(changed[282:538])[0]  # of the second panel
+    assert x.size > 0
+    assert x.max() < 40 if low != 2 else x.min() > 216
+
+
 @pytest.mark.parametrize(("size", "scale"), [((16, 32), 8), ((64, 64), 2), ((128, 160), 1)])
 def test_grid_has_every_picture_in_its_row_and_column(size: tuple[int, int], scale: int) -> None:
     samples = make_samples(2, *size)
@@ -120,51 +175,3 @@ def test_save_png_makes_folders_replaces_and_leaves_nothing_else(tmp_path: Path)
     save_png(path, noise(5, 7, 3, seed=2))
     np.testing.assert_array_equal(np.asarray(Image.open(path)), noise(5, 7, 3, seed=2))
     assert list(path.parent.iterdir()) == [path]
-
-
-class Page(HTMLParser):
-    """The images, the addresses and the text of an HTML page."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.images: dict[str, np.ndarray] = {}
-        self.tags: list[str] = []
-        self.text: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        attributes = {name: value or "" for name, value in attrs}
-        if tag == "img":
-            kind, data = attributes["src"].split(",")
-            assert kind == "data:image/png;base64" and attributes["loading"] == "lazy"
-            picture = Image.open(io.BytesIO(base64.b64decode(data)))
-            assert picture.size == (int(attributes["width"]), int(attributes["height"]))
-            self.images[attributes["alt"]] = np.asarray(picture)
-
-    def handle_data(self, data: str) -> None:
-        if data.strip():
-            self.text.append(data.strip())
-
-
-def test_gallery_is_one_page_with_all_pictures_and_escaped_text(tmp_path: Path) -> None:
-    rows = [
-        GalleryRow("<b>&.jpg", {"input": noise(8, 12, 3), "translation": noise(8, 12, 3, seed=1)}),
-        GalleryRow('two".jpg', {"input": noise(8, 12, 3, seed=2)}),
-    ]
-    path = tmp_path / "index.html"
-    write_gallery(
-        path,
-        "Cats & dogs",
-        {"A to B": rows, "B to A": []},
-        summary=["Better <than> nothing."],
-        table=[("score", "L1"), ("A to B", "0.125")],
-    )
-    page = Page(path.read_text(encoding="utf-8"))
-    assert set(page.images) == {"<b>&.jpg: input", "<b>&.jpg: translation", 'two".jpg: input'}
-    for row in rows:
-        for caption, picture in row.pictures.items():
-            np.testing.assert_array_equal(page.images[f"{row.name}: {caption}"], picture)
-    for text in ("Cats & dogs", "A to B", "B to A", "Better <than> nothing.", "L1", "0.125"):
-        assert text in page.text
-    assert not {"script", "link", "b", "than"} & set(page.tags)

@@ -136,6 +136,28 @@ def restore_state(run_dir: Path, step: Step = None) -> tuple[ConfigDict, TrainSt
     return config, TrainState(generators=found["generators"], ema=None, **found["training"])
 
 
+def restore_discriminators(
+    run_dir: Path, domain: str, step: Step = None
+) -> tuple[ConfigDict, dict[str, Any], dict[str, Any]]:
+    """Read a domain's discriminators, and nothing else that training holds.
+
+    domain: 'a' or 'b', of the pictures that they judge. Returns the run's config, the parameters
+    and the singular vectors, both {domain: {'local', 'global'}}, on the first local device. `step`
+    and errors are as for `restore_generators`.
+    """
+    with _open_to_read(run_dir, step) as (config, step, checkpoints):
+        state = _on_first_device(jax.eval_shape(functools.partial(create_state, config)))
+        fields = ("discriminators", "spectral")
+        wanted = {name: {domain: getattr(state, name)[domain]} for name in fields}
+        arguments = ocp.args.PyTreeRestore(
+            wanted,
+            restore_args=ocp.checkpoint_utils.construct_restore_args(wanted),
+            partial_restore=True,  # the optimisers' moments lie beside them
+        )
+        found = checkpoints.restore(step, args=ocp.args.Composite(training=arguments))["training"]
+    return config, found["discriminators"], found["spectral"]
+
+
 def describe_checkpoint(run_dir: Path, step: int) -> dict[str, Any]:
     """Say which of a run's checkpoints one is.
 

@@ -1,13 +1,9 @@
-"""Pictures for people: attention overlays, sample grids of a training run, and an HTML gallery."""
+"""Pictures for people: where the networks look, and sample grids of a training run."""
 
-import base64
-import html
 import io
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from string import Template
 
 import matplotlib
 import numpy as np
@@ -20,6 +16,7 @@ DIRECTION_TITLES = {"a2b": "A to B", "b2a": "B to A"}
 _GRID_COLUMNS = ("input", "attention", "translation", "attention", "cycle", "identity")
 _GAP = 4  # px between the tiles of a grid
 _SMALLEST_TILE = 128  # px: narrower tiles leave no room for their titles
+_SMALLEST_PANEL, _LARGEST_PANEL = 256, 512  # px, the longer side of what a figure shows
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 
@@ -38,6 +35,71 @@ def attention_overlay(image: np.ndarray, heatmap: np.ndarray) -> np.ndarray:
     colour = matplotlib.colormaps["inferno"](heat)[..., :3].astype(np.float32)
     grey = (image.astype(np.float32) / 255 @ _LUMA)[..., None]
     return np.rint(255 * (0.4 * grey + 0.6 * colour)).astype(np.uint8)
+
+
+def attention_figure(
+    picture: np.ndarray,
+    heatmap: np.ndarray,
+    translation: np.ndarray,
+    judged: Mapping[str, np.ndarray],
+) -> np.ndarray:
+    """Where the networks look, in one picture that explains itself.
+
+    From left to right: the picture, the generator's heat map over it, the translation, and over
+    that the heat maps in `judged`, of the discriminators, by title. Below each overlay is a legend:
+    the smallest and the largest number of its map, in the map's own unit, and the colours between
+    them as they are over mid-grey. picture and translation: uint8 [h, w, 3] of one size; small ones
+    are shown enlarged, large ones reduced. Heat maps: float [h', w'] of any size and range. Returns
+    uint8 [H, W, 3].
+    """
+    picture, translation = _to_panel(picture), _to_panel(translation)
+    size = max(13, picture.shape[1] // 20)
+    panels = [
+        ("input", picture, None),
+        ("generator", picture, heatmap),
+        ("translation", translation, None),
+        *((title, translation, of_judge) for title, of_judge in judged.items()),
+    ]
+    columns = [_figure_column(*panel, size) for panel in panels]
+    spaced = [np.pad(x, ((0, 0), (0, size), (0, 0)), constant_values=255) for x in columns]
+    figure = np.concatenate(spaced, axis=1)
+    return np.pad(figure, ((0, 0), (size, 0), (0, 0)), constant_values=255)
+
+
+def _figure_column(
+    title: str, picture: np.ndarray, heatmap: np.ndarray | None, size: int
+) -> np.ndarray:
+    """A title, the picture or overlay, and the legend or nothing; text of `size` px."""
+    width = picture.shape[1]
+    below = np.full((3 * size, width, 3), 255, np.uint8)
+    if heatmap is not None:
+        picture, below = attention_overlay(picture, heatmap), _legend(heatmap, width, size)
+    return np.concatenate([_text_strip(width, [(0, title)], size), picture, below])
+
+
+def _to_panel(picture: np.ndarray) -> np.ndarray:
+    """Bring the longer side of a picture between 256 and 512 px, small ones by whole numbers."""
+    height, width = picture.shape[:2]
+    longest = max(height, width)
+    if longest > _LARGEST_PANEL:
+        image = Image.fromarray(picture)
+        image.thumbnail((_LARGEST_PANEL, _LARGEST_PANEL), Image.Resampling.LANCZOS)
+        return np.asarray(image)
+    scale = max(1, -(-_SMALLEST_PANEL // longest))
+    return picture.repeat(scale, axis=0).repeat(scale, axis=1)
+
+
+def _legend(heatmap: np.ndarray, width: int, size: int) -> np.ndarray:
+    """A colour bar over its smallest and largest number, uint8 [3 * size, width, 3]."""
+    bar = attention_overlay(
+        np.full((size, width, 3), 128, np.uint8), np.linspace(0, 1, width, dtype=np.float32)[None]
+    )
+    bar = np.pad(bar, ((size // 2, 0), (0, 0), (0, 0)), constant_values=255)
+    numbers = Image.new("RGB", (width, 3 * size - len(bar)), "white")
+    draw, font = ImageDraw.Draw(numbers), ImageFont.load_default(size=size)
+    for x, value, anchor in ((0, heatmap.min(), "lm"), (width, heatmap.max(), "rm")):
+        draw.text((x, numbers.height // 2), f"{value:.3g}", fill="black", font=font, anchor=anchor)
+    return np.concatenate([bar, np.asarray(numbers)])
 
 
 def sample_grid(samples: Mapping[str, Mapping[str, np.ndarray]], step: int) -> np.ndarray:
@@ -119,148 +181,3 @@ def _png(image: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, format="PNG")
     return buffer.getvalue()
-
-
-@dataclass(frozen=True)
-class GalleryRow:
-    """One line of a gallery: pictures that belong together, uint8 [h, w, 3], by their captions."""
-
-    name: str
-    pictures: Mapping[str, np.ndarray]
-
-
-@dataclass(frozen=True)
-class GallerySection:
-    """Rows of pictures that belong together, below their tables of scores and a sentence on them.
-
-    Of a table the first line is the header, and the first column the names of the lines.
-    """
-
-    rows: Sequence[GalleryRow]
-    tables: Sequence[Sequence[Sequence[str]]] = ()
-    text: str = ""
-
-
-def write_gallery(
-    path: str | os.PathLike[str],
-    title: str,
-    sections: Mapping[str, GallerySection],
-    summary: Sequence[str] = (),
-    notes: Sequence[str] = (),
-) -> None:
-    """Write one HTML page with everything in it, to be opened in a browser straight from disk.
-
-    sections: by the title above them. summary: paragraphs printed on top. notes: at the end.
-    """
-    page = _PAGE.substitute(
-        title=html.escape(title),
-        summary=_paragraphs(summary),
-        sections="\n".join(_section_html(name, section) for name, section in sections.items()),
-        notes=f"<footer>\n{_paragraphs(notes)}\n</footer>" if notes else "",
-    )
-    Path(path).write_text(page, encoding="utf-8")
-
-
-def _paragraphs(lines: Sequence[str]) -> str:
-    return "\n".join(f"<p>{html.escape(line)}</p>" for line in lines)
-
-
-def _table_html(table: Sequence[Sequence[str]]) -> str:
-    header, *lines = table
-    head = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in header)
-    body = "\n".join(
-        f'<tr><th scope="row">{html.escape(name)}</th>'
-        + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)
-        + "</tr>"
-        for name, *cells in lines
-    )
-    return (
-        f'<div class="scores"><table>\n<thead><tr>{head}</tr></thead>\n'
-        f"<tbody>\n{body}\n</tbody>\n</table></div>"
-    )
-
-
-def _section_html(title: str, section: GallerySection) -> str:
-    parts = [f"<h2>{html.escape(title)}</h2>", *map(_table_html, section.tables)]
-    parts += [_paragraphs([section.text])] if section.text else []
-    return "\n".join(["<section>", *parts, *map(_row_html, section.rows), "</section>"])
-
-
-def _row_html(row: GalleryRow) -> str:
-    figures = "\n".join(_figure_html(row.name, *item) for item in row.pictures.items())
-    return (
-        f"<article>\n<h3>{html.escape(row.name)}</h3>\n"
-        f'<div class="row of{len(row.pictures)}">\n{figures}\n</div>\n</article>'
-    )
-
-
-def _figure_html(name: str, caption: str, image: np.ndarray) -> str:
-    height, width = image.shape[:2]
-    data = base64.b64encode(_png(image)).decode("ascii")
-    return (
-        f'<figure><img loading="lazy" width="{width}" height="{height}" '
-        f'alt="{html.escape(f"{name}: {caption}")}" src="data:image/png;base64,{data}">'
-        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
-    )
-
-
-_PAGE = Template("""\
-<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>$title</title>
-<style>
-:root {
-  color-scheme: light dark;
-  --paper: #fff; --ink: #1b1b1f; --faint: #66666e; --line: #dcdce2;
-}
-@media (prefers-color-scheme: dark) {
-  :root { --paper: #141417; --ink: #e8e8ec; --faint: #9a9aa4; --line: #34343c; }
-}
-* { box-sizing: border-box; }
-body {
-  max-width: 68.75rem; margin: 0 auto; padding: 2rem 1.25rem 4rem;
-  background: var(--paper); color: var(--ink); font: 1rem/1.5 system-ui, sans-serif;
-}
-h1, h2 { line-height: 1.2; letter-spacing: -0.01em; overflow-wrap: anywhere; }
-h1 { margin: 0 0 1rem; font-size: 1.75rem; }
-h2 { margin: 3rem 0 0; font-size: 1.3rem; }
-h3 { margin: 0 0 .5rem; font-size: .875rem; font-weight: 600; overflow-wrap: anywhere; }
-p { max-width: 44rem; margin: .4rem 0; overflow-wrap: anywhere; }
-.scores { overflow-x: auto; margin-top: 1.25rem; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-td { white-space: nowrap; }
-th, td { padding: .4rem 1.5rem .4rem 0; border-bottom: 1px solid var(--line); text-align: right; }
-th:first-child { text-align: left; }
-thead th, tbody th { font-weight: 400; color: var(--faint); }
-tbody th { color: var(--ink); white-space: nowrap; }
-footer { margin-top: 3rem; padding-top: 1rem; border-top: 1px solid var(--line); }
-footer p { color: var(--faint); font-size: .875rem; }
-article { margin-top: 1.25rem; padding-top: 1.25rem; border-top: 1px solid var(--line); }
-.row { display: grid; gap: .75rem; grid-template-columns: repeat(4, minmax(0, 16rem)); }
-figure { margin: 0; }
-img {
-  display: block; width: 100%; height: auto;
-  border-radius: 4px; box-shadow: 0 0 0 1px var(--line);
-}
-figcaption { margin-top: .3rem; font-size: .8125rem; color: var(--faint); }
-@media (max-width: 40rem) {
-  body { padding: 1.25rem 1rem 3rem; }
-  th, td { padding-right: 1rem; }
-  .row { gap: .6rem; grid-template-columns: repeat(3, minmax(0, 1fr)); }
-  .of4 { grid-template-columns: repeat(2, minmax(0, 1fr)); }
-}
-</style>
-</head>
-<body>
-<header>
-<h1>$title</h1>
-$summary
-</header>
-$sections
-$notes
-</body>
-</html>
-""")
