@@ -159,22 +159,86 @@ def test_generators_alone(tmp_path: Path, config: ConfigDict) -> None:
     assert steps_in(tmp_path) == {"1", "2", "3.orbax-checkpoint-tmp"}  # a reader changes nothing
 
 
-def test_no_generators(tmp_path: Path, config: ConfigDict) -> None:
-    missing = tmp_path / "missing"
-    with pytest.raises(InputError, match=f"no run in {missing}: .*; there is no such folder$"):
-        checkpoint.restore_generators(missing)
-    with pytest.raises(InputError, match=f"no run in {tmp_path}: .*; it is empty$"):
-        checkpoint.restore_generators(tmp_path)
+def why_not(path: Path, step: checkpoint.Step = None) -> str:
+    """The message for a path that is no run, without its start."""
+    with pytest.raises(InputError) as error:
+        checkpoint.restore_generators(path, step)
+    start = f"no run in {path}: "
+    assert str(error.value).startswith(start)
+    return str(error.value).removeprefix(start)
+
+
+def test_what_is_there_in_the_place_of_a_run(tmp_path: Path) -> None:
+    missing = tmp_path / "runs" / "missing"
+    assert why_not(missing) == "there is no such folder"
     for name in ("trainA", "trainB"):
         (tmp_path / name).mkdir()
-    with pytest.raises(InputError, match=r"no folder checkpoints; it holds trainA, trainB$"):
-        checkpoint.restore_generators(tmp_path)
+    assert why_not(tmp_path / "trainA") == "it is empty"
+    assert why_not(tmp_path) == "it holds trainA, trainB, and no folder checkpoints"
+
+    first, second = (tmp_path / "runs" / name for name in ("first", "second"))
+    (first / "checkpoints" / "5000" / "ema").mkdir(parents=True)
+    (first / "samples").mkdir()
+    (second / "checkpoints").mkdir(parents=True)
+    assert why_not(tmp_path / "runs") == "it is a folder of runs; give one of them: first, second"
+    assert why_not(missing) == (
+        f"there is no such folder; {missing.parent} holds the runs first, second"
+    )
+    for part in ("checkpoints/5000", "checkpoints/5000/ema"):
+        assert why_not(first / part) == f"it is a part of the run {first}; give {first} --step 5000"
+    assert why_not(first / "samples") == f"it is a part of the run {first}; give {first}"
+
+
+def test_the_weights_of_an_original_in_the_place_of_a_run(tmp_path: Path) -> None:
+    command = "python -m ugatit_jax.interop.import_weights"
+    for name in ("x_params_0001000.pt", "UGATIT.model-1000.index", "readme.txt"):
+        (tmp_path / name).touch()
+    torch_file, prefix = tmp_path / "x_params_0001000.pt", tmp_path / "UGATIT.model-1000"
+    for given in (torch_file, prefix, Path(f"{prefix}.index")):
+        expected = f"these are weights; make a run of them: {command} {given} RUN_DIR"
+        assert why_not(given) == expected
+    assert why_not(tmp_path) == (
+        f"it holds weights, {torch_file.name}; make a run of them: {command} {torch_file} RUN_DIR"
+    )
+    assert why_not(tmp_path / "readme.txt") == "it is a file; give the folder that training wrote"
+    assert why_not(tmp_path / "no.pt") == "there is no such folder"
+
+
+def test_a_run_without_a_checkpoint(tmp_path: Path, config: ConfigDict) -> None:
     (tmp_path / "checkpoints").mkdir()
     with pytest.raises(InputError, match=r"cannot read the config .*config.json"):
         checkpoint.restore_generators(tmp_path)
+    config.checkpoint.every = 2_500
     checkpoint.record_start(tmp_path, config, 0)
-    with pytest.raises(InputError, match=r"no checkpoint in .*checkpoints: there is none$"):
+    with pytest.raises(
+        InputError,
+        match=r"no checkpoint in .*checkpoints: there is none yet; training saves one every 2,500 ",
+    ):
         checkpoint.restore_generators(tmp_path)
+
+
+def test_a_run_of_a_newer_format_is_refused(tmp_path: Path, config: ConfigDict) -> None:
+    checkpoint.record_start(tmp_path, config, 0)
+    save_all(tmp_path, config, make_state(1))
+    record = json.loads((tmp_path / "run.json").read_text())
+    (tmp_path / "run.json").write_text(json.dumps(record | {"format": checkpoint.FORMAT + 1}))
+    (tmp_path / "config.json").write_text("[a form that this program does not know]")
+    for use in (
+        lambda: checkpoint.restore_generators(tmp_path),
+        lambda: checkpoint.restore_state(tmp_path),
+        lambda: checkpoint.describe_checkpoint(tmp_path, 1),
+        lambda: checkpoint.prepare_run(tmp_path, config),
+    ):
+        with pytest.raises(InputError) as error:
+            use()
+        assert str(error.value) == (
+            f"{tmp_path} was written by a newer ugatit_jax (format 2, this one reads up to 1): "
+            "update the program"
+        )
+    for damage in ("{", "[]", '{"starts": []}'):
+        (tmp_path / "run.json").write_text(damage)
+        with pytest.raises(InputError, match=r"^cannot read .*run\.json: .*; restore the file$"):
+            checkpoint.prepare_run(tmp_path, config)
 
 
 def test_a_run_goes_on_with_the_same_architecture_only(tmp_path: Path, config: ConfigDict) -> None:

@@ -12,6 +12,7 @@ import importlib.metadata
 import json
 import logging
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -34,11 +35,13 @@ from ugatit_jax.config import (
     write_atomically,
 )
 from ugatit_jax.errors import InputError
-from ugatit_jax.models import build_generator
+from ugatit_jax.exported import is_exported, parameter_shapes, read_description, read_exported
 from ugatit_jax.sharding import make_mesh, replicated
 from ugatit_jax.train_step import TrainState, create_state
 
 FORMAT = 1  # of the run directory; a newer program may write a higher one
+WEIGHTS = re.compile(r".*\.(pt|index|data-\d+-of-\d+)")  # of the authors' implementations
+IMPORT = "python -m ugatit_jax.interop.import_weights"
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "pillow")
 
 
@@ -114,17 +117,28 @@ def parse_step(text: str) -> Step:
 
 
 def restore_generators(run_dir: Path, step: Step = None) -> tuple[ConfigDict, int, dict[str, Any]]:
-    """Read from a run directory all that translating needs, and no more.
+    """Read from a run directory, or an exported folder, all that translating needs, and no more.
 
     Returns the run's config, the step, and the parameters {'a2b', 'b2a'} on the first local
     device: the moving average where the run has one. `step` None is the newest, 'best' that of the
-    lowest KID while training. Raises `InputError` if there is no such checkpoint.
+    lowest KID while training. An exported folder has one step, and maybe one direction. Raises
+    `InputError` if there is no such checkpoint.
     """
+    if is_exported(run_dir):
+        config, exported, params = read_exported(run_dir)
+        if step not in (None, exported):
+            raise InputError(f"{run_dir} is an export of step {exported} alone: leave out --step")
+        return config, exported, jax.device_put(params, jax.local_devices()[0])
     with _open_to_read(run_dir, step) as (config, step, checkpoints):
-        there = _folder(run_dir) / str(step)
-        name = "ema" if (there / "ema").exists() else "generators"
-        items = {name: _on_first_device(_abstract_generators(config))}
+        name = "ema" if has_average(run_dir, step) else "generators"
+        shapes = parameter_shapes(config)
+        items = {name: _on_first_device({"a2b": shapes, "b2a": shapes})}
         return config, step, _restore_items(checkpoints, step, items)[name]
+
+
+def has_average(run_dir: Path, step: int) -> bool:
+    """Tell whether a run's checkpoint holds the moving average of its generators."""
+    return (_folder(run_dir) / str(step) / "ema").exists()
 
 
 def restore_state(run_dir: Path, step: Step = None) -> tuple[ConfigDict, TrainState]:
@@ -191,7 +205,8 @@ def _open_to_read(
 ) -> Iterator[tuple[ConfigDict, int, ocp.CheckpointManager]]:
     folder = _folder(run_dir)
     if not folder.is_dir():
-        raise InputError(f"no run in {run_dir}: it has no folder {folder.name}{_contents(run_dir)}")
+        raise InputError(f"no run in {run_dir}: {_what_is_there(run_dir)}")
+    _check_format(run_dir)
     config = load_config(run_dir / "config.json")
     logging.getLogger("absl").setLevel(logging.ERROR)
     options = ocp.CheckpointManagerOptions(read_only=True)
@@ -205,7 +220,10 @@ def _open_to_read(
                     "say which --step"
                 )
         if not steps or step not in (None, *steps):
-            there = f"there are those of {', '.join(map(str, steps))}" if steps else "there is none"
+            there = f"there are those of {', '.join(map(str, steps))}"
+            if not steps:
+                every = config.checkpoint.every
+                there = f"there is none yet; training saves one every {every:,} steps"
             wanted = "" if step is None else f" of step {step}"
             raise InputError(f"no checkpoint{wanted} in {folder}: {there}")
         yield config, steps[-1] if step is None else step, checkpoints
@@ -215,8 +233,12 @@ def prepare_run(workdir: Path, config: ConfigDict) -> dict[str, tuple[Any, Any]]
     """Make the run directory, or check that its checkpoints are of use with this config.
 
     Returns the fields that differ from the run's newest start, {name: (now, then)}. Raises
-    `InputError` if one of them makes its parameters useless, or if there can be no such folder.
+    `InputError` if one of them makes its parameters useless, if a newer program made the run, or if
+    there can be no such folder.
     """
+    if is_exported(workdir):
+        raise InputError(f"{workdir} holds an export: take another --workdir")
+    _check_format(workdir)
     if not any(path.name.isdigit() for path in _folder(workdir).glob("*")):
         try:
             workdir.mkdir(parents=True, exist_ok=True)
@@ -258,6 +280,11 @@ def record_start(workdir: Path, config: ConfigDict, step: int) -> None:
     save_config(config, workdir / "config.json")
 
 
+def _check_format(workdir: Path) -> None:
+    if (workdir / "run.json").exists():
+        read_description(workdir / "run.json", FORMAT)
+
+
 def _folder(workdir: Path) -> Path:
     return workdir.absolute() / "checkpoints"  # orbax takes no relative paths
 
@@ -277,23 +304,48 @@ def _restore_items(
     return {name: found[name] for name in items}
 
 
-def _abstract_generators(config: ConfigDict) -> dict[str, Any]:
-    generator, picture = build_generator(config), jnp.zeros((1, *config.data.image_size, 3))
-    params = jax.eval_shape(generator.init, jax.random.key(0), picture)["params"]
-    return {"a2b": params, "b2a": params}
-
-
 def _on_first_device(tree: Any) -> Any:
     place = replicated(make_mesh(jax.local_devices()[:1]))
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), tree)
 
 
+def _what_is_there(path: Path) -> str:
+    """Say what it is that was given in the place of a run directory, and what would do."""
+    if is_exported(path):
+        return "it is an export, with generators alone; give the run that it was made of"
+    if Path(f"{path}.index").is_file() or (path.is_file() and WEIGHTS.fullmatch(path.name)):
+        return f"these are weights; make a run of them: {IMPORT} {path} RUN_DIR"
+    for parent in path.resolve().parents:
+        if _folder(parent).is_dir():
+            numbers = filter(str.isdigit, path.resolve().relative_to(parent).parts)
+            step = next((f" --step {number}" for number in numbers), "")
+            return f"it is a part of the run {parent}; give {parent}{step}"
+    if path.is_file():
+        return "it is a file; give the folder that training wrote"
+    return _contents(path)
+
+
 def _contents(folder: Path) -> str:
     if not folder.is_dir():
-        return "; there is no such folder"
+        runs = _runs_in(folder.parent)
+        instead = f"; {folder.parent} holds the runs {runs}" if runs else ""
+        return "there is no such folder" + instead
+    if runs := _runs_in(folder):
+        return f"it is a folder of runs; give one of them: {runs}"
     names = sorted(path.name for path in folder.iterdir())
-    shown = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
-    return f"; it holds {shown}" if names else "; it is empty"
+    if weights := [name for name in names if WEIGHTS.fullmatch(name)]:
+        given = folder / weights[-1]
+        return f"it holds weights, {weights[-1]}; make a run of them: {IMPORT} {given} RUN_DIR"
+    return f"it holds {_list(names)}, and no folder checkpoints" if names else "it is empty"
+
+
+def _runs_in(folder: Path) -> str:
+    found = folder.iterdir() if folder.is_dir() else ()
+    return _list(sorted(path.name for path in found if _folder(path).is_dir()))
+
+
+def _list(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
 
 
 def _git_revision() -> str | None:

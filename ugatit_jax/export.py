@@ -1,0 +1,228 @@
+"""Export a run's generators: a slim folder that translates, with this program or with JAX alone.
+
+    python -m ugatit_jax.export RUN_DIR --out DIR
+
+`Translator.load` and `python -m ugatit_jax.translate` take DIR in the place of a run directory.
+Without this program:
+
+    program = jax.export.deserialize(Path("DIR/generator.stablehlo").read_bytes())
+    weights = safetensors.numpy.load_file("DIR/a2b.safetensors")
+    translated = jax.jit(program.call)(weights, pictures)  # uint8 [N, H, W, 3], any N
+"""
+
+import argparse
+import hashlib
+import importlib.metadata
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax.traverse_util import flatten_dict, unflatten_dict
+from jax import export
+from ml_collections import ConfigDict
+
+import ugatit_jax
+from ugatit_jax import images
+from ugatit_jax.checkpoint import Step, has_average, parse_step, restore_generators
+from ugatit_jax.config import save_config
+from ugatit_jax.errors import InputError, exit_on_input_error
+from ugatit_jax.exported import (
+    CONFIG,
+    DESCRIPTION,
+    FORMAT,
+    PROGRAM,
+    is_exported,
+    pack_weights,
+    parameter_shapes,
+    weights_file,
+)
+from ugatit_jax.models import DTYPES, build_generator
+
+DIRECTIONS = ("a2b", "b2a")
+PLATFORMS = ("cpu", "cuda", "tpu")
+FILES = {CONFIG, DESCRIPTION, PROGRAM, *map(weights_file, DIRECTIONS)}
+
+
+def export_run(
+    run_dir: Path,
+    out: Path,
+    step: Step = None,
+    dtype: str = "float32",
+    directions: Sequence[str] = DIRECTIONS,
+    overwrite: bool = False,
+) -> dict[str, Any]:
+    """Write the generators of a checkpoint into a folder of their own.
+
+    The weights are the moving average where the checkpoint has one. step: None is the newest,
+    'best' that of the lowest KID while training. dtype: of the weights in the files, 'float32' or
+    'bfloat16'. out: a new or empty folder, or with `overwrite` an earlier export; it changes only
+    when all is written. Returns what export.json holds. Raises `InputError` if there is no such
+    checkpoint, and if `out` will not do or cannot be written.
+    """
+    out = out.resolve()
+    if is_exported(run_dir):
+        raise InputError(f"{run_dir} is exported already: give the run that it was made of")
+    _check_out(out, overwrite)
+    config, step, params = restore_generators(run_dir, step)
+    description: dict[str, Any] = {
+        "format": FORMAT,
+        "run": run_dir.resolve().name,
+        "step": step,
+        "weights": "moving average" if has_average(run_dir, step) else "last",
+        "dtype": dtype,
+        "directions": list(directions),
+        "image_size": list(config.data.image_size),
+        "parameters": sum(x.size for x in jax.tree.leaves(params[directions[0]])),
+        "versions": {
+            "ugatit_jax": ugatit_jax.__version__,
+            **{package: importlib.metadata.version(package) for package in ("jax", "safetensors")},
+        },
+        "how_to_load": _how_to_load(directions[0]),
+    }
+
+    def contents() -> Iterator[tuple[str, bytes]]:  # one file in memory at a time
+        for direction in directions:
+            yield weights_file(direction), pack_weights(params[direction], dtype)
+        yield PROGRAM, build_program(config, dtype)
+
+    try:
+        _write_folder(out, description, config, contents)
+    except OSError as error:
+        raise InputError(
+            f"cannot write {out}: {error.strerror}; nothing was changed, say another --out or "
+            "make room"
+        ) from None
+    return description
+
+
+def build_program(config: ConfigDict, dtype: str) -> bytes:
+    """Lower a generator for CPU, CUDA and TPU; `jax.export.deserialize` reads it.
+
+    It is called with the parameters as the safetensors file of `dtype` names them, and pictures,
+    uint8 [N, H, W, 3] of the config's size and any number. It returns uint8 of the same shape.
+    Where `config.dtype` is 'auto', it computes in float32 on every device.
+    """
+    # The weights stay outside: inside, each direction's file would hold them a second time, and
+    # the full network's took 27 s to write and 9 GB to compile.
+    if config.dtype == "auto":
+        config = config.copy_and_resolve_references()
+        config.dtype = "float32"
+    generator = build_generator(config)
+
+    def translate(weights: dict[str, jax.Array], pictures: jax.Array) -> jax.Array:
+        params = unflatten_dict(jax.tree.map(lambda x: x.astype(jnp.float32), weights), sep="/")
+        result: Any = generator.apply({"params": params}, images.to_float(pictures))
+        return jnp.rint((result.image + 1) * 127.5).clip(0, 255).astype(jnp.uint8)
+
+    weights = {
+        name: jax.ShapeDtypeStruct(x.shape, jnp.dtype(dtype))
+        for name, x in flatten_dict(parameter_shapes(config), sep="/").items()
+    }
+    height, width = config.data.image_size
+    shape = export.symbolic_shape(f"batch, {height}, {width}, 3")
+    pictures = jax.ShapeDtypeStruct(shape, jnp.uint8)
+    program = export.export(jax.jit(translate), platforms=PLATFORMS)(weights, pictures)
+    return bytes(program.serialize())
+
+
+def _how_to_load(direction: str) -> dict[str, Any]:
+    return {
+        "ugatit_jax": [
+            "from ugatit_jax import Translator",
+            "translator = Translator.load('THIS FOLDER')",
+            f"translated = translator(pictures, direction='{direction}')",
+        ],
+        "jax": [
+            "import pathlib, jax.export, safetensors.numpy",
+            f"program = jax.export.deserialize(pathlib.Path('{PROGRAM}').read_bytes())",
+            f"weights = safetensors.numpy.load_file('{weights_file(direction)}')",
+            "translated = jax.jit(program.call)(weights, pictures)",
+        ],
+        "pictures": "uint8 [N, height, width, 3], RGB; for jax of image_size, any N; "
+        "the result is of the same kind",
+    }
+
+
+def _check_out(out: Path, overwrite: bool) -> None:
+    """Raise `InputError` for a folder that an export must not replace."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not out.is_dir():
+        raise InputError(f"--out {out} is a file: say a folder")
+    if not is_exported(out):
+        raise InputError(f"--out {out} is not empty and no export: say another folder")
+    if not overwrite:
+        raise InputError(f"--out {out} holds an export: say another folder, or --overwrite")
+    if more := sorted({path.name for path in out.iterdir()} - FILES):
+        raise InputError(f"--out {out} holds {more[0]} beside an export: say another folder")
+
+
+def _write_folder(
+    out: Path,
+    description: dict[str, Any],
+    config: ConfigDict,
+    contents: Callable[[], Iterator[tuple[str, bytes]]],
+) -> None:
+    """Write all files into a folder beside `out`, and then put it in the place of `out`."""
+    unfinished, before = (out.with_name(f".{out.name}.{x}") for x in ("unfinished", "before"))
+    for rest in (unfinished, before):  # of an export that was killed
+        shutil.rmtree(rest, ignore_errors=True)
+    try:
+        unfinished.mkdir(parents=True)
+        save_config(config, unfinished / CONFIG)
+        files = {CONFIG: _about((unfinished / CONFIG).read_bytes())}
+        for name, data in contents():
+            (unfinished / name).write_bytes(data)
+            files[name] = _about(data)
+        description["files"] = files
+        (unfinished / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n")
+        if out.exists():
+            out.rename(before)
+        unfinished.rename(out)
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
+    shutil.rmtree(before, ignore_errors=True)
+
+
+def _about(data: bytes) -> dict[str, Any]:
+    return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+@exit_on_input_error
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m ugatit_jax.export",
+        description="Write the generators of a run into a slim folder of their own.",
+    )
+    parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="what training wrote")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
+    parser.add_argument(
+        "--step", type=parse_step, help="of the checkpoint, or best; default: the newest"
+    )
+    parser.add_argument(
+        "--dtype", choices=DTYPES, default="float32", help="of the weights; default: float32"
+    )
+    parser.add_argument(
+        "--direction", choices=(*DIRECTIONS, "both"), default="both", help="default: both"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="an earlier export")
+    args = parser.parse_args(argv)
+    directions = DIRECTIONS if args.direction == "both" else (args.direction,)
+    description = export_run(
+        args.run_dir, args.out, args.step, args.dtype, directions, args.overwrite
+    )
+    print(f"{args.out}: step {description['step']}, {description['weights']} weights")
+    for name, file in description["files"].items():
+        print(f"  {file['bytes']:>13,} bytes  {name}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
