@@ -98,7 +98,7 @@ def _legend(heatmap: np.ndarray, width: int, size: int) -> np.ndarray:
     numbers = Image.new("RGB", (width, 3 * size - len(bar)), "white")
     draw, font = ImageDraw.Draw(numbers), ImageFont.load_default(size=size)
     for x, value, anchor in ((0, heatmap.min(), "lm"), (width, heatmap.max(), "rm")):
-        draw.text((x, numbers.height // 2), f"{value:.3g}", fill="black", font=font, anchor=anchor)
+        draw.text((x, numbers.height // 2), f"{value:#.3g}", fill="black", font=font, anchor=anchor)
     return np.concatenate([bar, np.asarray(numbers)])
 
 
