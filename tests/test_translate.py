@@ -1,9 +1,11 @@
-"""The translator against the network called by hand, and the command line on real files."""
+"""The command line that translates, on real files."""
 
-import subprocess
-import sys
+import dataclasses
+import functools
+import html
+import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,145 +14,20 @@ import pytest
 from ml_collections import ConfigDict
 from PIL import Image
 
-from configs.default import get_config
+from ugatit_jax.attention_maps import DiscriminatorAttention
 from ugatit_jax.checkpoint import open_checkpoints, save
 from ugatit_jax.config import save_config
 from ugatit_jax.errors import InputError
-from ugatit_jax.models import Generator, build_generator
-from ugatit_jax.train_step import TrainState
-from ugatit_jax.translate import Translator, main, plan_outputs
+from ugatit_jax.sharding import create_on, make_mesh
+from ugatit_jax.train_step import create_state
+from ugatit_jax.translate import Options, main, plan
+from ugatit_jax.translator import Translator
 
-HEIGHT, WIDTH = 16, 24
-
-Network = tuple[ConfigDict, Generator, Any]
+SIZE = (32, 32)
 
 
 def noise(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
-
-
-@pytest.fixture(scope="module")
-def network() -> Network:
-    """A small random network: config, generator and parameters."""
-    config = get_config("light")
-    config.model.base_width = 4
-    config.model.residual_blocks = 1
-    config.data.image_size = (HEIGHT, WIDTH)
-    config.dtype = "float32"
-    generator = build_generator(config)
-    shapes = jax.eval_shape(generator.init, jax.random.key(0), np.zeros((1, HEIGHT, WIDTH, 3)))
-    rng = np.random.default_rng(0)  # compiles nothing, unlike the generator's own initialisation
-    params = {
-        direction: jax.tree.map(
-            lambda x: rng.normal(scale=0.2, size=x.shape).astype(np.float32), shapes["params"]
-        )
-        for direction in ("a2b", "b2a")
-    }
-    return config, generator, params
-
-
-@pytest.fixture(scope="module")
-def translator(network: Network) -> Translator:
-    config, _, params = network
-    return Translator(config, 7, params)
-
-
-def by_hand(network: Network, picture: np.ndarray, direction: str) -> tuple[np.ndarray, np.ndarray]:
-    _, generator, params = network
-    x = picture[None].astype(np.float32) / 127.5 - 1
-    result = jax.jit(generator.apply)({"params": params[direction]}, x)
-    return np.rint((np.asarray(result.image[0]) + 1) * 127.5), np.asarray(result.heatmap[0])
-
-
-@pytest.mark.parametrize("direction", ["a2b", "b2a"])
-def test_one_picture_of_the_networks_size_is_what_the_network_says(
-    network: Network, translator: Translator, direction: str
-) -> None:
-    picture = noise(HEIGHT, WIDTH, 3)
-    expected, expected_heat = by_hand(network, picture, direction)
-    assert expected.std() > 10
-    translation, heatmap = translator.with_attention(picture, direction)
-    assert translation.dtype == np.uint8 and translation.shape == (HEIGHT, WIDTH, 3)
-    assert heatmap.dtype == np.float32 and heatmap.shape == (HEIGHT // 4, WIDTH // 4)
-    np.testing.assert_allclose(translation, expected, atol=1)
-    np.testing.assert_allclose(heatmap, expected_heat, rtol=1e-3, atol=1e-3)
-    np.testing.assert_array_equal(translator(picture, direction), translation)
-
-
-def test_many_pictures_are_translated_as_each_alone(translator: Translator) -> None:
-    pictures = noise(11, HEIGHT, WIDTH, 3)
-    translations, heatmaps = translator.with_attention(pictures)
-    assert translations.shape == (11, HEIGHT, WIDTH, 3) and heatmaps.shape == (11, 4, 6)
-    for picture, translation, heatmap in zip(pictures, translations, heatmaps, strict=True):
-        alone, alone_heat = translator.with_attention(picture)
-        np.testing.assert_allclose(translation, alone.astype(int), atol=1)
-        np.testing.assert_allclose(heatmap, alone_heat, rtol=1e-3, atol=1e-3)
-
-
-def test_any_number_of_pictures_compiles_twice_at_most(network: Network) -> None:
-    config, _, params = network
-    translator = Translator(config, 7, params)
-    for count in (1, 2, 8, 9, 16, 19):
-        translator(noise(count, HEIGHT, WIDTH, 3), "a2b")
-        translator(noise(count, HEIGHT, WIDTH, 3), "b2a")
-    apply: Any = translator._apply
-    assert apply._cache_size() <= 2
-
-
-def test_all_kinds_of_input_for_the_same_pictures(translator: Translator) -> None:
-    pictures = noise(2, HEIGHT, WIDTH, 3)
-    expected = translator(pictures)
-    for same in (
-        list(pictures),
-        jnp.asarray(pictures),
-        [Image.fromarray(picture) for picture in pictures],
-        (pictures[0], Image.fromarray(pictures[1])),
-    ):
-        np.testing.assert_array_equal(translator(same), expected)
-    one = translator(Image.fromarray(pictures[0]))
-    np.testing.assert_allclose(one, expected[0].astype(int), atol=1)
-    assert translator([pictures[0]]).shape == (1, HEIGHT, WIDTH, 3)
-    assert translator([]).shape == (0, HEIGHT, WIDTH, 3)
-
-
-def test_other_sizes_are_scaled_to_cover_and_cropped_to_the_middle(translator: Translator) -> None:
-    picture = noise(HEIGHT, WIDTH, 3)
-    wide = np.pad(picture, ((0, 0), (10, 10), (0, 0)))
-    high = np.pad(picture, ((6, 6), (0, 0), (0, 0)))
-    large = picture.repeat(4, 0).repeat(4, 1)
-    for other in translator([wide, high]):
-        np.testing.assert_array_equal(other, translator([picture, picture])[0])
-    assert translator(large).shape == (HEIGHT, WIDTH, 3)
-
-
-def test_transparency_is_white(translator: Translator) -> None:
-    clear = Image.new("RGBA", (WIDTH, HEIGHT), (255, 0, 0, 0))
-    white = np.full((HEIGHT, WIDTH, 3), 255, np.uint8)
-    np.testing.assert_array_equal(translator(clear), translator(white))
-
-
-@pytest.mark.parametrize(
-    ("pictures", "message"),
-    [
-        (np.zeros((16, 24, 3), np.float32), r"float32 \[16, 24, 3\]"),
-        (np.zeros((16, 24), np.uint8), r"uint8 \[16, 24\]"),
-        (np.zeros((2, 16, 24, 4), np.uint8), r"uint8 \[16, 24, 4\]"),
-        (np.zeros((0, 24, 3), np.uint8), r"uint8 \[0, 24, 3\]"),
-        (np.zeros((1, 2, 16, 24, 3), np.uint8), r"uint8 \[1, 2, 16, 24, 3\]"),
-        ([np.zeros((16, 24, 3), np.uint8), "cat.jpg"], "array of <U7"),
-        ("cat.jpg", "a str"),
-        (None, "a NoneType"),
-    ],
-)
-def test_other_things_are_refused(translator: Translator, pictures: Any, message: str) -> None:
-    with pytest.raises(InputError, match=message) as caught:
-        translator(pictures)
-    assert "\n" not in str(caught.value)
-
-
-def test_an_unknown_direction_is_refused(translator: Translator) -> None:
-    with pytest.raises(InputError, match="'A2B': say a2b or b2a"):
-        translator(noise(HEIGHT, WIDTH, 3), "A2B")
 
 
 def write(path: Path, seed: int = 0) -> Path:
@@ -159,76 +36,114 @@ def write(path: Path, seed: int = 0) -> Path:
     return path
 
 
+def read(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image).astype(int)
+
+
+def files_in(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def run_dir(
+    tiny_config: Callable[[], ConfigDict], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A run directory with a checkpoint of random networks, that change what they translate."""
+    config = tiny_config()
+    folder = tmp_path_factory.mktemp("run")
+    state = create_on(make_mesh(), functools.partial(create_state, config))
+    rng = np.random.default_rng(0)
+    generators = jax.tree.map(
+        lambda x: rng.normal(scale=0.2, size=x.shape).astype(np.float32), state.generators
+    )
+    save_config(config, folder / "config.json")
+    with open_checkpoints(folder, config) as checkpoints:
+        state = dataclasses.replace(
+            state, step=jnp.asarray(7), generators=generators, ema=generators
+        )
+        save(checkpoints, state)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def translator(run_dir: Path) -> Translator:
+    return Translator.load(run_dir)
+
+
+def outputs_of(inputs: list[Path], out: Path, options: Options | None = None) -> dict[Path, Path]:
+    jobs = plan(inputs, out, options or Options())
+    return {job.source: job.outputs["translation"] for job in jobs}
+
+
 def test_outputs_keep_the_folders_below_each_input(tmp_path: Path) -> None:
     folder, out = tmp_path / "in", tmp_path / "out"
     one = write(folder / "one.jpg")
     deep = write(folder / "x" / "y" / "two.webp")
-    alone = write(tmp_path / "three.bmp")
-    assert plan_outputs([folder, alone], out) == {
+    alone = write(tmp_path / "three.v2.bmp")
+    assert outputs_of([folder, alone], out) == {
         one: out / "one.png",
         deep: out / "x" / "y" / "two.png",
-        alone: out / "three.png",
+        alone: out / "three.v2.png",
+    }
+
+
+def test_globs_keep_the_folders_below_what_is_fixed(tmp_path: Path) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    one, two, deep = (write(folder / name) for name in ("one.jpg", "two.png", "x/y/deep.jpg"))
+    (folder / "x" / "notes.txt").write_text("no picture")
+    for pattern, found in (
+        ("*.jpg", [one]),
+        ("*", [one, two]),
+        ("**/*.jpg", [one, deep]),
+        ("**", [one, two, deep]),
+        ("[ot]*", [one, two]),
+        ("*/?/*", [deep]),
+    ):
+        expected = {x: (out / x.relative_to(folder)).with_suffix(".png") for x in found}
+        assert outputs_of([folder / pattern], out) == expected
+    odd = write(tmp_path / "odd [1].jpg")  # a name before it is a pattern
+    assert outputs_of([odd], out) == {odd: out / "odd [1].png"}
+
+
+def test_a_picture_that_two_inputs_hold_is_translated_once(tmp_path: Path) -> None:
+    one = write(tmp_path / "in" / "one.jpg")
+    assert len(plan([one, tmp_path / "in", tmp_path / "in" / "*.jpg"], Path("out"), Options())) == 1
+
+
+def test_everything_that_is_asked_for_has_a_file(tmp_path: Path) -> None:
+    one = write(tmp_path / "one.jpg")
+    [job] = plan([one], Path("out"), Options(format="webp", attention=True, cycle=True))
+    assert {kind: path.name for kind, path in job.outputs.items()} == {
+        "translation": "one.webp",
+        "attention": "one.attention.png",
+        "heatmaps": "one.attention.npz",
+        "cycle": "one.cycle.webp",
     }
 
 
 def test_plans_that_would_lose_a_picture_are_refused(tmp_path: Path) -> None:
-    folder = tmp_path / "in"
+    folder, out = tmp_path / "in", tmp_path / "out"
     jpg, png = write(folder / "cat.jpg"), write(folder / "cat.png")
+    clash = write(tmp_path / "clash" / "dog.jpg").parent
+    write(clash / "dog.cycle.jpg")
     (tmp_path / "empty").mkdir()
-    for inputs, out, message in (
-        ([folder], tmp_path / "out", "cat.jpg and .*cat.png would both become"),
+    options = Options(cycle=True)
+    for inputs, target, message in (
+        ([folder], out, r"cat\.jpg and .*cat\.png would both become"),
+        ([clash], out, r"dog\.cycle\.jpg and .*dog\.jpg would both become"),
         ([folder], folder, "inside the input folder"),
         ([folder], folder / "anime", "inside the input folder"),
-        ([png], folder, "cat.png would be overwritten"),
-        ([tmp_path / "empty"], tmp_path / "out", "no pictures in"),
-        ([tmp_path / "nothing.jpg"], tmp_path / "out", "no picture or folder"),
+        ([folder / "**" / "*.jpg"], folder / "anime", "inside the input folder"),
+        ([png], folder, r"cat\.png would be overwritten"),
+        ([png, jpg], folder, r"cat\.png would be overwritten"),
+        ([tmp_path / "empty"], out, "no pictures in"),
+        ([tmp_path / "nothing.jpg"], out, r"no picture or folder .*nothing\.jpg"),
+        ([folder / "*.gif"], out, r"no pictures match .*\*\.gif"),
     ):
         with pytest.raises(InputError, match=message):
-            plan_outputs(inputs, out)
-    assert plan_outputs([jpg], folder / "anime") == {jpg: folder / "anime" / "cat.png"}
-
-
-def test_translating_and_showing_need_no_tensorflow() -> None:
-    modules = ("translate", "evaluate", "visualize")
-    code = "import sys; sys.modules['tensorflow'] = None; import " + ", ".join(
-        f"ugatit_jax.{module}" for module in modules
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[1])
-
-
-@pytest.fixture(scope="module")
-def run_dir(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run directory with checkpoints of steps 7 and 12; the generators of 12 are swapped."""
-    config, _, params = network
-    folder = tmp_path_factory.mktemp("run")
-    save_config(config, folder / "config.json")
-    swapped = {"a2b": params["b2a"], "b2a": params["a2b"]}
-    with open_checkpoints(folder, config) as checkpoints:
-        for step, generators in ((7, params), (12, swapped)):
-            nothing = np.zeros(1)  # for what translating does not read
-            save(
-                checkpoints,
-                TrainState(
-                    step=jnp.asarray(step),
-                    generators=generators,
-                    discriminators=nothing,
-                    spectral=nothing,
-                    generator_optimizer=nothing,
-                    discriminator_optimizer=nothing,
-                    ema=None,
-                ),
-            )
-    return folder
-
-
-def test_a_run_is_loaded_at_its_newest_or_at_a_given_step(
-    translator: Translator, run_dir: Path
-) -> None:
-    picture = noise(HEIGHT, WIDTH, 3)
-    newest, older = Translator.load(run_dir), Translator.load(run_dir, step=7)
-    assert (newest.step, older.step) == (12, 7)
-    np.testing.assert_array_equal(older(picture, "a2b"), translator(picture, "a2b"))
-    np.testing.assert_array_equal(newest(picture, "a2b"), translator(picture, "b2a"))
+            plan(inputs, target, options)
+    assert outputs_of([folder / "*.jpg"], folder / "anime")[jpg] == folder / "anime" / "cat.png"
 
 
 def test_folders_are_translated_and_bad_pictures_reported(
@@ -238,31 +153,128 @@ def test_folders_are_translated_and_bad_pictures_reported(
     names = [f"{i}.png" for i in range(9)] + ["x/deep.png"]
     for i, name in enumerate(names):
         write(folder / name, seed=i)
-    (folder / "3.png").write_bytes(b"no picture")
+    bad = {"0.png", "3.png", "x/deep.png"}
+    for name in bad:
+        (folder / name).write_bytes(b"no picture")
     (folder / "notes.txt").write_text("no picture either")
     command = [str(run_dir), str(folder), "--out", str(out), "--direction", "b2a", "--step", "7"]
 
     assert main(command) == 1
-    errors = capsys.readouterr().err.splitlines()
-    assert len(errors) == 1 and str(folder / "3.png") in errors[0]
-    written = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
-    assert written == set(names) - {"3.png"}
+    said = capsys.readouterr()
+    errors = said.err.splitlines()
+    assert len(errors) == 3
+    assert all(f"{folder / name}: it is none of" in said.err for name in bad)
+    assert "7 pictures translated, 0 were there already, 3 could not" in said.out
+    assert files_in(out) == set(names) - bad
     for i, name in enumerate(names):
-        if name != "3.png":
-            translation = np.asarray(Image.open(out / name)).astype(int)
+        if name not in bad:
             expected = translator(noise(20, 30, 3, seed=i), "b2a")
-            np.testing.assert_allclose(translation, expected, atol=1)
+            assert expected.std() > 10
+            np.testing.assert_allclose(read(out / name), expected, atol=1)
 
 
-def test_only_overwrite_translates_again(run_dir: Path, tmp_path: Path) -> None:
+def test_what_is_done_is_skipped_without_being_read(
+    run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     source, out = write(tmp_path / "cat.jpg"), tmp_path / "out"
-    assert main([str(run_dir), str(source), "--out", str(out)]) == 0
+    command = [str(run_dir), str(source), "--out", str(out)]
+    assert main(command) == 0
     first = (out / "cat.png").read_bytes()
     (out / "cat.png").write_bytes(b"mine")
-    assert main([str(run_dir), str(source), "--out", str(out)]) == 0
+    before = source.read_bytes()
+    source.write_bytes(b"no picture")
+    assert main(command) == 0
+    assert "0 pictures translated, 1 were there already" in capsys.readouterr().out
     assert (out / "cat.png").read_bytes() == b"mine"
-    assert main([str(run_dir), str(source), "--out", str(out), "--overwrite"]) == 0
+    source.write_bytes(before)
+    assert main([*command, "--overwrite"]) == 0
     assert (out / "cat.png").read_bytes() == first
+    (out / "cat.png").write_bytes(b"mine")
+    assert main([*command, "--cycle"]) == 0  # there is one, but not all that is asked for
+    assert (out / "cat.png").read_bytes() == first
+
+
+def test_attention_cycle_and_gallery(
+    translator: Translator, run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    pictures = {"a <1>": noise(20, 30, 3), "x/b": noise(50, 40, 3, seed=1)}
+    for name, picture in pictures.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(folder / f"{name}.png")
+    command = [str(run_dir), str(folder), "--out", str(out), "--fit", "stretch"]
+    assert main([*command, "--attention", "--cycle", "--gallery"]) == 0
+
+    kinds = (".png", ".attention.png", ".attention.npz", ".cycle.png")
+    assert files_in(out) == {"index.html", *(name + kind for name in pictures for kind in kinds)}
+    judge = DiscriminatorAttention.load(run_dir, "b")
+    for name, picture in pictures.items():
+        [expected] = translator.translate([translator.prepare(picture, "stretch")], cycle=True)
+        np.testing.assert_allclose(read(out / f"{name}.png"), expected.picture, atol=2)
+        assert expected.cycle is not None
+        np.testing.assert_allclose(read(out / f"{name}.cycle.png"), expected.cycle, atol=2)
+        with np.load(out / f"{name}.attention.npz") as heatmaps:
+            assert set(heatmaps) == {"generator", "local", "global"}
+            np.testing.assert_allclose(heatmaps["generator"], expected.heatmap, rtol=1e-3)
+            small = Image.open(out / f"{name}.png").resize(SIZE[::-1], Image.Resampling.BICUBIC)
+            for scale, heatmap in judge([np.asarray(small)]).items():
+                np.testing.assert_allclose(heatmaps[scale], heatmap[0], rtol=1e-2, atol=1e-4)
+
+    page = (out / "index.html").read_text(encoding="utf-8")
+    assert page.count("<img ") >= 8
+    for name in pictures:
+        assert html.escape(f"{name}.png") in page
+    for caption in ("input", "translation", "attention", "cycle"):
+        assert page.count(f">{caption}<") == 2
+    capsys.readouterr()
+    (out / "index.html").unlink()
+    assert main([*command, "--gallery"]) == 0  # a page of what is there
+    assert (out / "index.html").read_text(encoding="utf-8").count(">translation<") == 2
+
+
+@pytest.mark.parametrize("format", ["png", "webp", "jpg"])
+def test_transparency_is_kept_where_the_format_can(
+    translator: Translator, run_dir: Path, tmp_path: Path, format: str
+) -> None:
+    source, out = tmp_path / "cat.png", tmp_path / "out"
+    rgba = noise(40, 30, 4)
+    rgba[..., 3] = np.linspace(0, 255, 30).astype(np.uint8)
+    Image.fromarray(rgba).save(source)
+    options = ["--format", format, "--fit", "pad"]
+    assert main([str(run_dir), str(source), "--out", str(out), *options]) == 0
+    with Image.open(source) as image:
+        expected = translator(image, fit="pad")
+    with Image.open(out / f"cat.{format}") as image:
+        if format == "jpg":
+            assert (image.format, image.mode, image.size) == ("JPEG", "RGB", (30, 40))
+            assert np.asarray(image)[:, 0].min() > 200  # white, where nothing is
+            return
+        result = np.asarray(image)
+        assert (image.format, image.mode) == (format.upper(), "RGBA")
+    np.testing.assert_array_equal(result[..., 3], rgba[..., 3])
+    if format == "png":
+        np.testing.assert_allclose(result[..., :3], expected.astype(int), atol=1)
+
+
+def test_a_full_disk_ends_in_one_line_and_keeps_what_is_done(
+    run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    folder, out = tmp_path / "in", tmp_path / "out"
+    for name in ("1", "2", "3"):
+        write(folder / f"{name}.png")
+    out.mkdir()
+    (out / ".2.png.tmp").symlink_to("/dev/full")  # where it is written before it has its name
+    command = [str(run_dir), str(folder), "--out", str(out)]
+    with pytest.raises(SystemExit, match="2"):
+        main(command)
+    [error] = capsys.readouterr().err.splitlines()
+    assert f"no space left on device for {out / '2.png'}: 1 of 3 pictures are translated" in error
+    assert {"1.png"} <= files_in(out) <= {"1.png", "3.png", ".2.png.tmp"}
+    (out / ".2.png.tmp").unlink(missing_ok=True)
+    assert main(command) == 0
+    assert files_in(out) == {"1.png", "2.png", "3.png"}
 
 
 @pytest.mark.parametrize(
@@ -272,6 +284,10 @@ def test_only_overwrite_translates_again(run_dir: Path, tmp_path: Path) -> None:
         (["{run}", "{tmp}/cat.jpg", "--out", "{tmp}/out", "--step", "8"], "of step 8"),
         (["{run}", "{tmp}/dog.jpg", "--out", "{tmp}/out"], "no picture or folder"),
         (["{run}", "{tmp}/cat.jpg", "--out", "{tmp}/cat.jpg"], "cannot write into --out"),
+        (["{run}", "{tmp}/cat.jpg"], "--out"),
+        (["{run}", "{tmp}/cat.jpg", "--out", "{tmp}/out", "--direction", "A2B"], "'A2B'"),
+        (["{run}", "{tmp}/cat.jpg", "--out", "{tmp}/out", "--fit", "zoom"], "'zoom'"),
+        (["{run}", "{tmp}/cat.jpg", "--out", "{tmp}/out", "--format", "gif"], "'gif'"),
     ],
 )
 def test_a_command_that_cannot_work_ends_in_one_line(
@@ -286,3 +302,16 @@ def test_a_command_that_cannot_work_ends_in_one_line(
         main([argument.format(tmp=tmp_path, run=run_dir) for argument in arguments])
     errors = capsys.readouterr().err.splitlines()
     assert len(errors) == 1 and message in errors[0]
+    assert not os.path.exists(tmp_path / "out" / "cat.png")
+
+
+def test_a_picture_that_is_too_large_is_reported_by_its_name(
+    run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "panorama.png"
+    Image.new("L", (60_000, 150)).save(source)
+    options = ["--out", str(tmp_path / "out"), "--fit", "native"]
+    assert main([str(run_dir), str(source), *options]) == 1
+    [error] = capsys.readouterr().err.splitlines()
+    assert f"cannot translate {source}: 60000×150 px are too many" in error
+    assert "fit tile" in error

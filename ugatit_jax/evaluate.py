@@ -28,7 +28,7 @@ from ugatit_jax.errors import InputError, exit_on_input_error
 from ugatit_jax.gallery import GalleryRow, GallerySection, write_gallery
 from ugatit_jax.metrics.features import FeatureExtractor, open_extractor
 from ugatit_jax.report import PictureSet, Report, Scores, about, notes, order, render, score, tables
-from ugatit_jax.translate import BATCH, Translator
+from ugatit_jax.translator import BATCH, Translator
 from ugatit_jax.visualize import DIRECTION_TITLES, attention_overlay, save_png
 
 GALLERY_ENDS = 50  # so many of the best and of the worst are shown

@@ -1,31 +1,42 @@
 """The edge between picture files and arrays: read, fit to a size, change the range of values."""
 
+import functools
 import io
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from ugatit_jax.errors import InputError
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"})
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
+ENCODINGS: dict[str, dict[str, Any]] = {
+    "png": {"format": "PNG"},
+    "jpg": {"format": "JPEG", "quality": 95, "subsampling": 0},
+    "webp": {"format": "WEBP", "quality": 95},
+}
 
 A = TypeVar("A", bound=Any)
 
 
 def decode(source: bytes | Path, name: str = "") -> np.ndarray:
-    """Read a picture as it is meant to be seen: upright, over white, in colour.
+    """Read a picture as it is meant to be seen: upright, over white, in the colours of sRGB.
 
     Takes JPEG, PNG, WebP, BMP and GIF (its first frame) in any colour mode, as
     a file or as its bytes. Returns uint8 [H, W, 3]. Raises `InputError` for what
     is no picture or a broken one, under `name` or else the name of the file.
     """
+    return decode_with_alpha(source, name)[0]
+
+
+def decode_with_alpha(source: bytes | Path, name: str = "") -> tuple[np.ndarray, np.ndarray | None]:
+    """Read a picture as `decode` does, with its opacity: uint8 [H, W], None if it is all opaque."""
     try:
         data = source if isinstance(source, bytes) else source.read_bytes()
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-            return from_pillow(image)
+            return _convert(image)
     except Exception as error:  # Pillow's decoders raise all kinds on broken files
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         if isinstance(error, UnidentifiedImageError):
@@ -34,10 +45,44 @@ def decode(source: bytes | Path, name: str = "") -> np.ndarray:
         raise InputError(f"cannot read {name}: {reason}; replace it or leave it out") from error
 
 
+def encode(picture: np.ndarray, format: str, alpha: np.ndarray | None = None) -> bytes:
+    """Make a picture's file: 'png'; or 'jpg' or 'webp', of quality 95.
+
+    picture: uint8 [H, W, 3]. alpha: uint8 [H, W], its opacity; a JPEG has none, and shows the
+    picture over white. Raises `InputError` for a picture that the format cannot hold.
+    """
+    image = Image.fromarray(picture)
+    if alpha is not None and format == "jpg":
+        image = _over_white(image, Image.fromarray(alpha))
+    elif alpha is not None:
+        image.putalpha(Image.fromarray(alpha))
+    buffer = io.BytesIO()
+    try:
+        image.save(buffer, **ENCODINGS[format])
+    except (OSError, ValueError) as error:
+        size = f"{picture.shape[1]}×{picture.shape[0]}"
+        raise InputError(f"cannot make a {format} of {size} px: {error}; try png") from error
+    return buffer.getvalue()
+
+
 def from_pillow(image: Image.Image) -> np.ndarray:
-    """A Pillow image as `decode` returns it: upright, over white, uint8 [H, W, 3]."""
+    """A Pillow image as `decode` returns it: upright, over white, uint8 [H, W, 3] of sRGB."""
+    return _convert(image)[0]
+
+
+def _convert(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
     image.load()
-    return np.array(_to_rgb(_upright(image)))
+    profile = image.info.get("icc_profile")
+    image = _upright(image)
+    if image.mode.startswith("I"):  # 16-bit greyscale: Pillow's own conversion clips at 255
+        image = Image.fromarray(np.rint(np.asarray(image) / 257).astype(np.uint8))
+    if not image.has_transparency_data:
+        return np.array(_to_srgb(image, profile)), None
+    rgba = image.convert("LA" if image.mode == "LA" else "RGBA")
+    alpha = rgba.getchannel("A")
+    colour = _to_srgb(rgba.convert(rgba.mode.removesuffix("A")), profile)
+    opaque = alpha.getextrema()[0] == 255
+    return np.array(_over_white(colour, alpha)), None if opaque else np.array(alpha)
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -47,21 +92,33 @@ def _upright(image: Image.Image) -> Image.Image:
         return image
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):  # 16-bit greyscale: Pillow's own conversion clips at 255
-        return Image.fromarray(np.rint(np.asarray(image) / 257).astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, "white")
-        return Image.alpha_composite(white, rgba).convert("RGB")
-    return image.convert("RGB")
+def _over_white(colour: Image.Image, alpha: Image.Image) -> Image.Image:
+    return Image.composite(colour, Image.new("RGB", colour.size, "white"), alpha)
+
+
+def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """Convert an image without transparency to RGB, by its ICC profile if that is a good one."""
+    if image.mode not in ("L", "CMYK"):
+        image = image.convert("RGB")
+    transform = _transform(profile, image.mode) if profile else None
+    return transform.apply(image) if transform else image.convert("RGB")
+
+
+@functools.lru_cache(maxsize=16)
+def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        srgb = ImageCms.createProfile("sRGB")
+        return ImageCms.buildTransform(source, srgb, mode, "RGB")
+    except (OSError, ImageCms.PyCMSError):  # no profile, or not of this kind of picture
+        return None
 
 
 def cover_resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Scale a picture until it just covers `size`, and cut the middle out of it.
 
-    `image` is uint8 [H, W, 3], `size` is (height, width) in px, the result
-    uint8 [height, width, 3]. The filter is Pillow's antialiased bilinear one,
+    `image` is uint8 [H, W, 3] (or [H, W]), `size` is (height, width) in px, the result
+    uint8 [height, width, 3] (or [height, width]). The filter is Pillow's antialiased bilinear one,
     as in the authors' PyTorch implementation.
     """
     height, width = size

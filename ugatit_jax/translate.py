@@ -1,213 +1,362 @@
-"""Translate pictures with a trained run: `Translator` in Python, and a command line.
+"""Translate picture files with a trained run, or with what `ugatit_jax.export` made of one.
 
     python -m ugatit_jax.translate RUN_DIR INPUT... --out DIR
 
-INPUT is a picture or a folder, searched in depth; the translation of FOLDER/x/y.jpg is DIR/x/y.png.
-Exit status: 0, or 1 if some picture could not be read, or 2 if nothing could be done.
+INPUT is a picture, a folder, searched in depth, or a glob in quotes, as "photos/**/*.jpg". Of
+FOLDER/x/y.jpg come DIR/x/y.png and, if asked for, y.cycle.png, y.attention.png for people to look
+at, and y.attention.npz with the heat maps as numbers: 'generator', [h', w'] over the picture, and
+'local' and 'global' of the discriminators over the translation, which an export is without. What is
+transparent stays so; the networks see it over white.
+
+What is there already is skipped, so that the same command goes on where it stopped. Exit status: 0,
+or 1 if some picture could not be translated, or 2 if the command cannot go on.
 """
 
 import argparse
+import errno
+import functools
+import glob
+import io
+import itertools
+import os
 import sys
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import NoReturn, TypeVar
 
-import jax
 import numpy as np
-from ml_collections import ConfigDict
 from PIL import Image
 from tqdm import tqdm
 
-from ugatit_jax import images
-from ugatit_jax.checkpoint import Step, parse_step, restore_generators
+from ugatit_jax import fit, images
+from ugatit_jax.attention_maps import DiscriminatorAttention
+from ugatit_jax.checkpoint import parse_step
 from ugatit_jax.errors import InputError, exit_on_input_error
-from ugatit_jax.models import Translation, build_generator
-from ugatit_jax.visualize import save_png
+from ugatit_jax.exported import is_exported
+from ugatit_jax.gallery import GalleryRow, GallerySection, write_gallery
+from ugatit_jax.translator import DIRECTIONS, Translated, Translator
+from ugatit_jax.visualize import (
+    DIRECTION_TITLES,
+    attention_figure,
+    attention_overlay,
+    save_bytes,
+)
 
-DIRECTIONS = ("a2b", "b2a")
-BATCH = 8  # pictures per call of the network
+AHEAD = 16  # pictures that are read before their turn, and that wait to be written
 
-Picture = np.ndarray | jax.Array | Image.Image
-Pictures = Picture | Sequence[Picture]
+T = TypeVar("T")
+R = TypeVar("R")
 
 
-class Translator:
-    """Both generators of a run, ready to translate pictures of any size.
+@dataclass(frozen=True)
+class Options:
+    """What to make of every picture."""
 
-    `config`, `step` and `params` {'a2b', 'b2a'} are those of the checkpoint; `image_size` is the
-    (height, width) in px that pictures are scaled to cover, and then cropped to in the middle.
+    direction: str = "a2b"
+    fit: str = "crop"
+    format: str = "png"
+    attention: bool = False
+    cycle: bool = False
+
+
+@dataclass(frozen=True)
+class Job:
+    """A picture to translate: its file, its name below the input, and what is made of it."""
+
+    source: Path
+    name: Path
+    outputs: dict[str, Path]  # 'translation' and maybe 'attention', 'heatmaps' and 'cycle'
+
+    def is_done(self) -> bool:
+        """Tell whether everything is there already."""
+        return all(path.exists() for path in self.outputs.values())
+
+
+def plan(inputs: Sequence[Path], out: Path, options: Options) -> list[Job]:
+    """Say what is to be made of all inputs: pictures, folders and globs.
+
+    Raises `InputError` for an input in which there is no picture, and where a result would
+    overwrite a picture or another result, or would be found in an input folder.
     """
-
-    def __init__(self, config: ConfigDict, step: int, params: dict[str, Any]) -> None:
-        self.config = config
-        self.step = step
-        height, width = config.data.image_size
-        self.image_size = (int(height), int(width))
-        self.params = jax.device_put(params)
-        generator = build_generator(config)
-
-        @jax.jit
-        def apply(params: Any, batch: jax.Array) -> tuple[jax.Array, jax.Array]:
-            result = cast(Translation, generator.apply({"params": params}, images.to_float(batch)))
-            return result.image, result.heatmap
-
-        self._apply = apply
-
-    @classmethod
-    def load(cls, run_dir: str | Path, step: Step = None) -> Self:
-        """Read the newest checkpoint of a run directory, that of `step`, or the 'best'.
-
-        Raises `InputError` where there is none such.
-        """
-        return cls(*restore_generators(Path(run_dir), step))
-
-    def __call__(self, pictures: Pictures, direction: str = "a2b") -> np.ndarray:
-        """Translate one picture or several, of any sizes.
-
-        pictures: a uint8 array [h, w, 3] or a Pillow image; or several, as uint8 [N, h, w, 3] or as
-        a list. Returns uint8 [H, W, 3], or [N, H, W, 3] for several, with (H, W) = `image_size`.
-        Raises `InputError` for any other input.
-        """
-        return self.with_attention(pictures, direction)[0]
-
-    def with_attention(
-        self, pictures: Pictures, direction: str = "a2b"
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Translate, and tell where the generator looked.
-
-        As calling the translator, with a second result: heat maps of any range, float32
-        [H/4, W/4] or [N, H/4, W/4], for `visualize.attention_overlay`.
-        """
-        if direction not in DIRECTIONS:
-            raise InputError(f"no direction {direction!r}: say {' or '.join(DIRECTIONS)}")
-        single = _is_single(pictures)
-        arrays = [_to_array(x) for x in cast(Any, [pictures] if single else pictures)]
-        height, width = self.image_size
-        translations = np.empty((len(arrays), height, width, 3), np.uint8)
-        heatmaps = np.empty((len(arrays), height // 4, width // 4), np.float32)
-        # Two batch sizes and no others, so that the network is compiled twice at most.
-        batch_size = 1 if len(arrays) == 1 else BATCH
-        for start in range(0, len(arrays), batch_size):
-            chunk = arrays[start : start + batch_size]
-            batch = np.zeros((batch_size, height, width, 3), np.uint8)
-            for i, array in enumerate(chunk):
-                batch[i] = images.cover_resize(array, self.image_size)
-            image, heatmap = jax.device_get(self._apply(self.params[direction], batch))
-            stop = start + len(chunk)
-            translations[start:stop] = images.to_uint8(image)[: len(chunk)]
-            heatmaps[start:stop] = heatmap[: len(chunk)]
-        return (translations[0], heatmaps[0]) if single else (translations, heatmaps)
-
-
-def _is_single(pictures: Any) -> bool:
-    if isinstance(pictures, Image.Image):
-        return True
-    if isinstance(pictures, np.ndarray | jax.Array):
-        return pictures.ndim != 4
-    if isinstance(pictures, Sequence) and not isinstance(pictures, str | bytes):
-        return False
-    raise InputError(
-        f"cannot translate a {type(pictures).__name__}: give an array, a Pillow image or a list"
-    )
-
-
-def _to_array(picture: Any) -> np.ndarray:
-    """A single picture as uint8 [h, w, 3]."""
-    if isinstance(picture, Image.Image):
-        try:
-            return images.from_pillow(picture)
-        except OSError as error:
-            raise InputError(f"cannot read {picture}: {error}; replace it") from error
-    array = np.asarray(picture)
-    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[-1] != 3 or array.size == 0:
-        raise InputError(
-            f"cannot translate an array of {array.dtype} {list(array.shape)}: give uint8 in "
-            "[0, 255] of shape [h, w, 3], or [N, h, w, 3] for several pictures"
-        )
-    return array
-
-
-def plan_outputs(inputs: Sequence[Path], out: Path) -> dict[Path, Path]:
-    """Where the translation of each picture goes, {source: target}, in reading order.
-
-    Raises `InputError` for an input that does not exist, for a folder without pictures, and where
-    a target would overwrite a source or another target, or would be found in an input folder.
-    """
-    sources: dict[Path, Path] = {}  # by target
+    jobs: dict[Path, Job] = {}
     for item in inputs:
-        if not item.is_dir() and not item.is_file():
-            raise InputError(f"no picture or folder {item}")
-        if item.is_dir() and out.resolve().is_relative_to(item.resolve()):
-            raise InputError(
-                f"--out {out} is inside the input folder {item}: choose one outside it"
-            )
-        root = item if item.is_dir() else item.parent
-        found = images.list_images(item) if item.is_dir() else [item]
-        if not found:
-            raise InputError(
-                f"no pictures in {item}: it needs {', '.join(sorted(images.EXTENSIONS))}"
-            )
+        root, found = _find(item.expanduser(), out)
         for source in found:
-            target = (out / source.relative_to(root)).with_suffix(".png")
-            if target.resolve() == source.resolve():
-                raise InputError(f"{source} would be overwritten: choose another folder for --out")
-            if sources.setdefault(target, source) != source:
+            name = source.relative_to(root)
+            jobs.setdefault(source, Job(source, name, _outputs(out / name, options)))
+    sources = {source.resolve() for source in jobs}
+    makers: dict[Path, Path] = {}
+    for job in jobs.values():
+        for path in job.outputs.values():
+            if path.resolve() in sources:
+                raise InputError(f"{path} would be overwritten: choose another folder for --out")
+            if path in makers:
                 raise InputError(
-                    f"{sources[target]} and {source} would both become {target}: "
+                    f"{makers[path]} and {job.source} would both become {path}: "
                     "rename one, or translate them into separate folders"
                 )
-    return {source: target for target, source in sources.items()}
+            makers[path] = job.source
+    return list(jobs.values())
 
 
-def translate_files(translator: Translator, files: dict[Path, Path], direction: str) -> int:
-    """Translate picture files, {source: target}, with a progress bar. Returns how many failed."""
-    failed = 0
-    todo = list(files.items())
-    with tqdm(total=len(todo), unit="picture", disable=None) as progress:
-        for start in range(0, len(todo), BATCH):
-            decoded, targets = [], []
-            for source, target in todo[start : start + BATCH]:
-                try:
-                    decoded.append(images.decode(source))
-                    targets.append(target)
-                except InputError as error:
-                    failed += 1
-                    progress.write(f"error: {error}", file=sys.stderr)
-            for target, translation in zip(targets, translator(decoded, direction), strict=True):
-                save_png(target, translation)
-            progress.update(len(todo[start : start + BATCH]))
-    return failed
+def _find(item: Path, out: Path) -> tuple[Path, list[Path]]:
+    """The pictures of an input, and the folder that their names are kept from."""
+    if item.is_file():
+        return item.parent, [item]
+    root, pattern = item, False
+    if not item.is_dir():
+        fixed = list(itertools.takewhile(lambda part: not set("*?[") & set(part), item.parts))
+        root, pattern = Path(*fixed), len(fixed) < len(item.parts)
+        if not pattern:
+            raise InputError(f"no picture or folder {item}")
+    if (not pattern or "**" in item.parts) and out.resolve().is_relative_to(root.resolve()):
+        raise InputError(f"--out {out} is inside the input folder {root}: choose one outside it")
+    if pattern:
+        names = sorted(map(Path, glob.glob(str(item), recursive=True)), key=Path.as_posix)
+        found = [x for x in names if x.suffix.lower() in images.EXTENSIONS and x.is_file()]
+    else:
+        found = images.list_images(root)
+    if not found:
+        needed = f"it needs {', '.join(sorted(images.EXTENSIONS))}"
+        raise InputError(f"no pictures {'match' if pattern else 'in'} {item}: {needed}")
+    return root, found
+
+
+def _outputs(path: Path, options: Options) -> dict[str, Path]:
+    outputs = {"translation": path.with_suffix(f".{options.format}")}
+    if options.attention:
+        outputs["attention"] = path.with_suffix(".attention.png")
+        outputs["heatmaps"] = path.with_suffix(".attention.npz")
+    if options.cycle:
+        outputs["cycle"] = path.with_suffix(f".cycle.{options.format}")
+    return outputs
+
+
+class FileTranslator:
+    """Translates picture files into files: reads, translates and writes at the same time."""
+
+    def __init__(
+        self,
+        translator: Translator,
+        options: Options,
+        judge: DiscriminatorAttention | None = None,
+    ) -> None:
+        """`judge`: the discriminators of the target domain, for their attention."""
+        translator.check(options.direction, options.fit, options.cycle)
+        self._translator, self._options, self._judge = translator, options, judge
+
+    def __call__(self, jobs: Sequence[Job]) -> int:
+        """Translate with a progress bar; returns how many pictures could not be.
+
+        Each of these is reported in a line on stderr. Raises `InputError` where nothing more can be
+        written, as on a full disk.
+        """
+        failed = written = 0
+        with (
+            ThreadPoolExecutor(os.cpu_count()) as pool,
+            tqdm(total=len(jobs), unit="picture", disable=None) as progress,
+        ):
+            try:
+                for error in _map_ahead(pool, self._write, self._results(pool, jobs)):
+                    failed += error is not None
+                    written += error is None
+                    if error:
+                        progress.write(f"error: {error}", file=sys.stderr)
+                    progress.update()
+            except OSError as error:
+                reason = f"cannot write {error.filename}: {error.strerror}"
+                if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                    reason = f"no space left on device for {error.filename}"
+                raise InputError(
+                    f"{reason}: {written} of {len(jobs)} pictures are translated; the same command "
+                    "goes on with the others"
+                ) from error
+        return failed
+
+    def _results(
+        self, pool: ThreadPoolExecutor, jobs: Sequence[Job]
+    ) -> "Iterator[_Result | InputError]":
+        """What each picture became, or why it became nothing."""
+        options = self._options
+        failed: deque[InputError] = deque()
+        waiting: deque[_Read] = deque()
+
+        def readable() -> Iterator[fit.Fitted]:
+            for found in _map_ahead(pool, self._read, jobs):
+                if isinstance(found, InputError):
+                    failed.append(found)
+                else:
+                    waiting.append(found)
+                    yield found.fitted
+
+        for result in self._translator.translate(readable(), options.direction, options.cycle):
+            while failed:
+                yield failed.popleft()
+            read = waiting.popleft()
+            yield _Result(read, result, self._judgement(result.picture))
+        yield from failed
+
+    def _read(self, job: Job) -> "_Read | InputError":
+        mode, size = self._options.fit, self._translator.image_size
+        try:
+            picture, alpha = images.decode_with_alpha(job.source)
+        except InputError as error:
+            return error
+        try:
+            fitted = fit.fit_picture(picture, mode, size)
+        except InputError as error:
+            return InputError(f"cannot translate {job.source}: {error}")
+        return _Read(job, fitted, None if alpha is None else fit.fit_alpha(alpha, mode, size))
+
+    def _judgement(self, picture: np.ndarray) -> dict[str, np.ndarray]:
+        """The discriminators' heat maps of a translation, in the size that they were trained on."""
+        if not self._judge:
+            return {}
+        height, width = self._translator.image_size
+        scaled = Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC)
+        return {scale: maps[0] for scale, maps in self._judge([np.array(scaled)]).items()}
+
+    def _write(self, result: "_Result | InputError") -> InputError | None:
+        """Write what was made of a picture; returns why nothing was written."""
+        if isinstance(result, InputError):
+            return result
+        read, translated, judged = result.read, result.translated, result.judged
+        encode = functools.partial(images.encode, format=self._options.format, alpha=read.alpha)
+        contents: dict[str, bytes] = {}
+        try:
+            contents["translation"] = encode(translated.picture)
+            if translated.cycle is not None:
+                contents["cycle"] = encode(translated.cycle)
+        except InputError as error:
+            return InputError(f"cannot write what {read.job.source} became: {error}")
+        if "attention" in read.job.outputs:
+            titles = {f"{scale} discriminator": heatmap for scale, heatmap in judged.items()}
+            shown = read.fitted.shown
+            figure = attention_figure(shown, translated.heatmap, translated.picture, titles)
+            contents["attention"] = images.encode(figure, "png")
+            contents["heatmaps"] = _npz({"generator": translated.heatmap, **judged})
+        for kind, path in read.job.outputs.items():
+            try:
+                save_bytes(path, contents[kind])
+            except OSError as error:  # which does not always name the file
+                raise OSError(error.errno, error.strerror, str(path)) from error
+        return None
+
+
+@dataclass(frozen=True)
+class _Read:
+    job: Job
+    fitted: fit.Fitted
+    alpha: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class _Result:
+    read: _Read
+    translated: Translated
+    judged: dict[str, np.ndarray]
+
+
+def _npz(arrays: dict[str, np.ndarray]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def _map_ahead(
+    pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T]
+) -> Iterator[R]:
+    """Yield results in the order of the items, of which few are taken before their turn."""
+    running: deque[Future[R]] = deque()
+    for item in items:
+        running.append(pool.submit(function, item))
+        while running and (len(running) > AHEAD or running[0].done()):
+            yield running.popleft().result()
+    while running:
+        yield running.popleft().result()
+
+
+def write_page(path: Path, title: str, jobs: Sequence[Job], options: Options) -> None:
+    """Write the gallery of all pictures that are translated, with what else was made of them."""
+    done = [job for job in jobs if job.is_done()]
+    section = GallerySection(map(_gallery_row, done))
+    write_gallery(path, title, {DIRECTION_TITLES[options.direction]: section})
+
+
+def _gallery_row(job: Job) -> GalleryRow:
+    translation = images.decode(job.outputs["translation"])
+    shown = images.cover_resize(
+        images.decode(job.source), (translation.shape[0], translation.shape[1])
+    )
+    pictures = {"input": shown, "translation": translation}
+    if "heatmaps" in job.outputs:
+        with np.load(job.outputs["heatmaps"]) as heatmaps:
+            pictures["attention"] = attention_overlay(shown, heatmaps["generator"])
+    if "cycle" in job.outputs:
+        pictures["cycle"] = images.decode(job.outputs["cycle"])
+    return GalleryRow(job.name.as_posix(), pictures)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise InputError(message)
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = _Parser(
+        prog="python -m ugatit_jax.translate",
+        description="Translate pictures with a trained run, or with an export of one.",
+    )
+    add = parser.add_argument
+    add("run_dir", type=Path, metavar="RUN_DIR", help="what training or an export wrote")
+    add("inputs", type=Path, nargs="+", metavar="INPUT", help="picture, folder or 'glob/**/*.jpg'")
+    add("--out", type=Path, required=True, metavar="DIR", help="for the results")
+    add("--direction", choices=DIRECTIONS, default="a2b", help="default: a2b")
+    add("--step", type=parse_step, help="of the checkpoint, or best; default: the newest")
+    add(
+        "--fit",
+        choices=fit.MODES,
+        default="crop",
+        help="for pictures of another size than the network's: crop to it, as in training "
+        "(default); or give results of the picture's own size: stretch or pad it, translate it in "
+        "overlapping tiles, or natively in one piece, which light generators can",
+    )
+    add("--format", choices=images.ENCODINGS, default="png", help="jpg and webp: of quality 95")
+    add("--attention", action="store_true", help="where the networks look: pictures and arrays")
+    add("--cycle", action="store_true", help="the translation, translated back, too")
+    add("--gallery", action="store_true", help="a page with all of it: DIR/index.html")
+    add("--overwrite", action="store_true", help="translate again what is there")
+    return parser.parse_args(argv)
 
 
 @exit_on_input_error
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m ugatit_jax.translate", description="Translate pictures with a trained run."
-    )
-    parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="what training wrote")
-    parser.add_argument("inputs", type=Path, nargs="+", metavar="INPUT", help="picture or folder")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="for the results")
-    parser.add_argument("--direction", choices=DIRECTIONS, default="a2b", help="default: a2b")
-    parser.add_argument(
-        "--step", type=parse_step, help="of the checkpoint, or best; default: the newest"
-    )
-    parser.add_argument("--overwrite", action="store_true", help="translate again what is there")
-    args = parser.parse_args(argv)
-
-    files = plan_outputs(args.inputs, args.out)
+    args = _parse(argv)
+    options = Options(args.direction, args.fit, args.format, args.attention, args.cycle)
+    jobs = plan(args.inputs, args.out, options)
     try:
         args.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot write into --out {args.out}: {error.strerror}") from None
-    there = {source for source, target in files.items() if target.exists() and not args.overwrite}
-    files = {source: target for source, target in files.items() if source not in there}
-    translator = Translator.load(args.run_dir, args.step)
-    failed = translate_files(translator, files, args.direction)
+    todo = [job for job in jobs if args.overwrite or not job.is_done()]
+    failed = 0
+    if todo:
+        translator, judge = Translator.load(args.run_dir, args.step), None
+        if options.attention and not is_exported(args.run_dir):
+            target = args.direction[-1]
+            judge = DiscriminatorAttention.load(args.run_dir, target, translator.step)
+        failed = FileTranslator(translator, options, judge)(todo)
     print(
-        f"{args.out}: {len(files) - failed} pictures translated, {len(there)} were there already, "
-        f"{failed} could not be read"
+        f"{args.out}: {len(todo) - failed} pictures translated, {len(jobs) - len(todo)} were there "
+        f"already, {failed} could not be translated"
     )
+    if args.gallery:
+        write_page(args.out / "index.html", args.run_dir.resolve().name, jobs, options)
+        print(f"gallery: {args.out / 'index.html'}")
     return 1 if failed else 0
 
 
