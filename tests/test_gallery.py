@@ -100,7 +100,7 @@ def test_all_pictures_are_in_the_page_under_their_names(page: Page, rows: list[G
     }
     assert set(page.images) == set(expected)
     for alt, picture in expected.items():
-        np.testing.assert_allclose(page.picture(alt), picture, atol=24)
+        np.testing.assert_array_equal(page.picture(alt), picture)
         assert page.images[alt]["loading"] == "lazy" and page.images[alt]["decoding"] == "async"
 
 

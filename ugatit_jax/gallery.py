@@ -23,6 +23,7 @@ from ugatit_jax.visualize import save_bytes
 
 LONGEST_SIDE = 320  # px, of the pictures in a page
 _QUALITY = 90  # of WebP: 5 to 20 kB per picture
+_SMALL = 128  # px: up to here pictures are kept exactly; enlarged, every artefact would be seen
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def write_gallery(
     """Write the page, all of it or nothing; its folders are made.
 
     sections: by the title above them. summary: paragraphs printed on top. notes: at the end.
-    Pictures are shown at `LONGEST_SIDE` px at most, in colours that are nearly theirs: WebP.
+    Pictures are shown at `LONGEST_SIDE` px at most; those larger than 128 px lose some detail.
     """
     numbers = itertools.count(1)
     page = _template().substitute(
@@ -116,7 +117,8 @@ def _figure_html(name: str, caption: str, image: np.ndarray) -> str:
     thumbnail = Image.fromarray(image)
     thumbnail.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
-    thumbnail.save(buffer, format="WEBP", quality=_QUALITY)
+    exactly = max(thumbnail.size) <= _SMALL
+    thumbnail.save(buffer, format="WEBP", lossless=exactly, quality=_QUALITY)
     data = base64.b64encode(buffer.getvalue()).decode("ascii")
     width, height = thumbnail.size
     return (
