@@ -237,7 +237,7 @@ def test_folders_of_any_program_are_scored(
         (["fake", "real", "real", "real"], "4 folders; give RUN_DIR, or TRANSLATED TARGET"),
         (["fake", "real", "--step", "best"], "--step is for a run, and these are folders"),
         (["fake", "real", "--features", "vgg"], "no features 'vgg': name efficientnet-lite0"),
-        (["fake"], "no run in fake: it has no folder checkpoints"),
+        (["fake"], "no run in fake: it holds a.png, b.png, and no folder"),
         (["fake", "real", "--out", "fake/a.png"], "cannot write into fake/a.png"),
     ],
 )
