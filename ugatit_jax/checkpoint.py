@@ -6,6 +6,7 @@ checkpoints/STEP/      generators/ (and ema/): all that translating needs; train
 samples/  events.*     what train.py writes for people to look at
 """
 
+import argparse
 import contextlib
 import functools
 import importlib.metadata
@@ -113,6 +114,8 @@ Step = int | Literal["best"] | None
 
 def parse_step(text: str) -> Step:
     """Read --step of a command line: a number, or 'best'."""
+    if text != "best" and not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor best")
     return "best" if text == "best" else int(text)
 
 
