@@ -1,4 +1,5 @@
 import io
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,12 @@ from ugatit_jax import images
 from ugatit_jax.errors import InputError
 
 RED, WHITE = (255, 0, 0), (255, 255, 255)
+D50 = (0.9642, 1.0, 0.8249)
+SRGB_COLORANTS = (  # of IEC 61966-2-1, adapted to D50
+    (0.4360, 0.2225, 0.0139),
+    (0.3851, 0.7169, 0.0971),
+    (0.1431, 0.0606, 0.7141),
+)
 
 
 def noise(*shape: int) -> np.ndarray:
@@ -112,6 +119,123 @@ def test_exif_orientation_is_undone(orientation: int, upright: Callable) -> None
     exif[0x0112] = orientation
     decoded = images.decode(encode(Image.fromarray(pixels), "PNG", exif=exif))
     np.testing.assert_array_equal(decoded, upright(pixels))
+
+
+def icc_profile(
+    space: str, gamma: float = 1.0, colorants: tuple[tuple[float, ...], ...] = SRGB_COLORANTS
+) -> bytes:
+    """A small ICC profile (ICC.1:2001-04), of space 'RGB ' or 'GRAY', by matrix and gamma."""
+
+    def xyz(values: tuple[float, ...]) -> bytes:
+        return struct.pack(">3i", *(round(65536 * value) for value in values))
+
+    curve = b"curv" + struct.pack(">2IHxx", 0, 1, round(256 * gamma))
+    tags = {"wtpt": b"XYZ \0\0\0\0" + xyz(D50)}
+    if space == "GRAY":
+        tags["kTRC"] = curve
+    else:
+        for letter, values in zip("rgb", colorants, strict=True):
+            tags |= {f"{letter}TRC": curve, f"{letter}XYZ": b"XYZ \0\0\0\0" + xyz(values)}
+    table, body, offset = struct.pack(">I", len(tags)), b"", 128 + 4 + 12 * len(tags)
+    for name, content in tags.items():
+        table += struct.pack(">4s2I", name.encode(), offset + len(body), len(content))
+        body += content
+    size = offset + len(body)
+    header = struct.pack(
+        ">I4xI4s4s4s12x4s", size, 0x02400000, b"mntr", space.encode(), b"XYZ ", b"acsp"
+    )
+    return header.ljust(68, b"\0") + xyz(D50).ljust(60, b"\0") + table + body
+
+
+def srgb_of_linear(pixels: np.ndarray) -> np.ndarray:
+    """The transfer function of sRGB (IEC 61966-2-1), uint8 to float in [0, 255]."""
+    x = pixels / 255
+    return 255 * np.where(x <= 0.0031308, 12.92 * x, 1.055 * x ** (1 / 2.4) - 0.055)
+
+
+@pytest.mark.parametrize("format", ["PNG", "WEBP"])
+def test_icc_profiles_are_converted_to_srgb(format: str) -> None:
+    pixels = noise(8, 8, 3)
+    image = Image.fromarray(pixels)
+    options: dict[str, object] = {"lossless": True} if format == "WEBP" else {}
+    linear = encode(image, format, icc_profile=icc_profile("RGB "), **options)
+    np.testing.assert_allclose(images.decode(linear), srgb_of_linear(pixels), atol=2)
+    swapped = icc_profile("RGB ", colorants=SRGB_COLORANTS[::-1])
+    np.testing.assert_allclose(
+        images.decode(encode(image, format, icc_profile=swapped, **options)),
+        srgb_of_linear(pixels)[..., ::-1],
+        atol=2,
+    )
+
+
+def test_icc_profiles_of_greyscale_and_of_transparent_pictures() -> None:
+    grey = noise(8, 8)
+    data = encode(Image.fromarray(grey), "PNG", icc_profile=icc_profile("GRAY", gamma=1.8))
+    expected = srgb_of_linear(255 * (grey / 255) ** 1.8)[..., None].repeat(3, -1)
+    np.testing.assert_allclose(images.decode(data), expected, atol=2)
+    rgba = noise(8, 8, 4)
+    data = encode(Image.fromarray(rgba), "PNG", icc_profile=icc_profile("RGB "))
+    picture, alpha = images.decode_with_alpha(data)
+    assert alpha is not None
+    np.testing.assert_array_equal(alpha, rgba[..., 3])
+    opacity = alpha[..., None] / 255
+    expected = srgb_of_linear(rgba[..., :3]) * opacity + 255 * (1 - opacity)
+    np.testing.assert_allclose(picture, expected, atol=2)
+    palette = Image.fromarray(noise(8, 8, 3)).quantize(8)
+    data = encode(palette, "PNG", icc_profile=icc_profile("RGB "))
+    expected = srgb_of_linear(np.asarray(palette.convert("RGB")))
+    np.testing.assert_allclose(images.decode(data), expected, atol=2)
+
+
+@pytest.mark.parametrize("profile", [b"no profile", icc_profile("RGB ")[:200], icc_profile("GRAY")])
+def test_icc_profiles_that_are_of_no_use_are_left_out(profile: bytes) -> None:
+    pixels = noise(8, 8, 3)
+    data = encode(Image.fromarray(pixels), "PNG", icc_profile=profile)
+    np.testing.assert_array_equal(images.decode(data), pixels)
+
+
+def test_only_pictures_with_something_to_see_through_have_an_alpha() -> None:
+    rgba = noise(6, 6, 4)
+    rgba[..., 3] = 255
+    picture, alpha = images.decode_with_alpha(encode(Image.fromarray(rgba), "PNG"))
+    assert alpha is None
+    np.testing.assert_array_equal(picture, rgba[..., :3])
+    assert images.decode_with_alpha(encode(Image.fromarray(noise(6, 6, 3)), "PNG"))[1] is None
+    grey_alpha = noise(6, 6, 2)
+    alpha = images.decode_with_alpha(encode(Image.fromarray(grey_alpha, "LA"), "PNG"))[1]
+    assert alpha is not None
+    np.testing.assert_array_equal(alpha, grey_alpha[..., 1])
+
+
+def test_an_alpha_is_upright_as_its_picture() -> None:
+    rgba = noise(3, 5, 4)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    alpha = images.decode_with_alpha(encode(Image.fromarray(rgba), "PNG", exif=exif))[1]
+    assert alpha is not None
+    np.testing.assert_array_equal(alpha, np.rot90(rgba[..., 3], -1))
+
+
+@pytest.mark.parametrize("format", ["png", "webp", "jpg"])
+def test_encoded_pictures_come_back(format: str) -> None:
+    ramp = np.repeat(np.arange(0, 256, 8, dtype=np.uint8)[None, :, None], 32, 0).repeat(3, 2)
+    alpha = np.full((32, 32), 255, np.uint8)
+    alpha[:16] = 0
+    np.testing.assert_allclose(images.decode(images.encode(ramp, format)), ramp, atol=8)
+    picture, found = images.decode_with_alpha(images.encode(ramp, format, alpha))
+    np.testing.assert_allclose(picture[:16], 255, atol=8)
+    np.testing.assert_allclose(picture[16:], ramp[16:], atol=8)
+    if format == "jpg":
+        assert found is None
+    else:
+        np.testing.assert_array_equal(found, alpha)
+
+
+def test_a_picture_that_a_format_cannot_hold_is_refused() -> None:
+    wide = np.zeros((1, 20_000, 3), np.uint8)
+    with pytest.raises(InputError, match=r"cannot make a webp of 20000×1 px: .*; try png"):
+        images.encode(wide, "webp")
+    assert images.decode(images.encode(wide, "png")).shape == wide.shape
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")

@@ -173,8 +173,12 @@ def save_bytes(path: str | os.PathLike[str], content: bytes) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.tmp")
-    unfinished.write_bytes(content)
-    os.replace(unfinished, path)
+    try:
+        unfinished.write_bytes(content)
+        os.replace(unfinished, path)
+    except OSError:  # what there is of it takes up room on a full disk
+        unfinished.unlink(missing_ok=True)
+        raise
 
 
 def _png(image: np.ndarray) -> bytes:
