@@ -175,6 +175,7 @@ def test_the_folder_describes_itself(run_dir: Path, exported: Path) -> None:
     assert description["dtype"] == "float32" and description["image_size"] == list(SIZE)
     params = Translator.load(run_dir).params["a2b"]
     assert description["parameters"] == sum(x.size for x in jax.tree.leaves(params))
+    assert b".py" not in (exported / "generator.stablehlo").read_bytes()  # nor paths of the maker
     sums = subprocess.run(
         ["sha256sum", *sorted(names)], cwd=exported, capture_output=True, text=True, check=True
     )

@@ -126,7 +126,12 @@ def build_program(config: ConfigDict, dtype: str) -> bytes:
     height, width = config.data.image_size
     shape = export.symbolic_shape(f"batch, {height}, {width}, 3")
     pictures = jax.ShapeDtypeStruct(shape, jnp.uint8)
-    program = export.export(jax.jit(translate), platforms=PLATFORMS)(weights, pictures)
+    limit = jax.config.values["jax_traceback_in_locations_limit"]
+    jax.config.update("jax_traceback_in_locations_limit", 0)  # no paths of this machine
+    try:
+        program = export.export(jax.jit(translate), platforms=PLATFORMS)(weights, pictures)
+    finally:
+        jax.config.update("jax_traceback_in_locations_limit", limit)
     return bytes(program.serialize())
 
 
