@@ -37,6 +37,7 @@ from ugatit_jax.checkpoint import parse_step
 from ugatit_jax.errors import InputError, exit_on_input_error
 from ugatit_jax.exported import is_exported
 from ugatit_jax.gallery import GalleryRow, GallerySection, write_gallery
+from ugatit_jax.runtime import set_up_jax
 from ugatit_jax.translator import DIRECTIONS, Translated, Translator
 from ugatit_jax.visualize import (
     DIRECTION_TITLES,
@@ -345,6 +346,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     todo = [job for job in jobs if args.overwrite or not job.is_done()]
     failed = 0
     if todo:
+        set_up_jax()
         translator, judge = Translator.load(args.run_dir, args.step), None
         if options.attention and not is_exported(args.run_dir):
             target = args.direction[-1]
