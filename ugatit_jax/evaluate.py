@@ -52,6 +52,7 @@ def evaluate_run(
     run directory or data set, and where a report on something else would be overwritten.
     """
     translator = Translator.load(run_dir, step)
+    checkpoint = describe_checkpoint(run_dir, translator.step)
     config = translator.config.data
     config.source = data or config.source
     test_a, test_b, paired = _test_pictures(config, limit)
@@ -59,7 +60,7 @@ def evaluate_run(
     folder = out or run_dir / "evaluation" / str(translator.step)
     report: Report = {
         "run": str(run_dir.resolve()),
-        "checkpoint": describe_checkpoint(run_dir, translator.step),
+        "checkpoint": checkpoint,
         "data": config.source,
         "image_size": list(translator.image_size),
         "features": _describe(extractor),
