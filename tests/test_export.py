@@ -173,6 +173,8 @@ def test_the_folder_describes_itself(run_dir: Path, exported: Path) -> None:
     assert description["run"] == run_dir.name
     assert description["step"] == 5 and description["weights"] == "moving average"
     assert description["dtype"] == "float32" and description["image_size"] == list(SIZE)
+    config = json.loads((exported / "config.json").read_text())
+    assert config["data"]["source"] == "" and config["data"]["image_size"] == list(SIZE)
     params = Translator.load(run_dir).params["a2b"]
     assert description["parameters"] == sum(x.size for x in jax.tree.leaves(params))
     assert b".py" not in (exported / "generator.stablehlo").read_bytes()  # nor paths of the maker

@@ -69,6 +69,7 @@ def export_run(
         raise InputError(f"{run_dir} is exported already: give the run that it was made of")
     _check_out(out, overwrite)
     config, step, params = restore_generators(run_dir, step)
+    config.data.source = config.data.cache_dir = ""  # folders of the machine that trained
     description: dict[str, Any] = {
         "format": FORMAT,
         "run": run_dir.resolve().name,
