@@ -113,7 +113,7 @@ def test_an_export_translates_as_its_run(
 ) -> None:
     ours, theirs = Translator.load(run_dir), Translator.load(exported)
     assert theirs.step == 5
-    assert different_fields(theirs.config, ours.config) == {}
+    assert different_fields(theirs.config, ours.config).keys() <= {"data.source", "data.cache_dir"}
     translated, heatmaps = theirs.with_attention(emojis, direction)
     expected, expected_heatmaps = ours.with_attention(emojis, direction)
     assert expected.std() > 5
