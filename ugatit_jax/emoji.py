@@ -5,7 +5,6 @@
 No other unpaired set knows the true counterpart of a test picture.
 """
 
-import argparse
 import hashlib
 import importlib.util
 import re
@@ -17,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 from tqdm import tqdm
 
 from ugatit_jax.datasets import find_cache_dir
-from ugatit_jax.errors import InputError, exit_on_input_error
+from ugatit_jax.errors import InputError, Parser, exit_on_input_error
 
 # Part of the folder's name: raise it with any change of what the pictures look like.
 _RECIPE = 1
@@ -125,7 +124,7 @@ def _centre(image: Image.Image, size: int) -> Image.Image:
 @exit_on_input_error
 def main() -> None:
     """Render the data set and print where it is."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--cache_dir", default="", help="default: $XDG_CACHE_HOME/ugatit_jax")
     parser.add_argument("--size", type=int, default=128, help="side of the pictures, px")
     args = parser.parse_args()

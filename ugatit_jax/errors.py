@@ -1,9 +1,10 @@
-"""The one error that users are meant to see."""
+"""The one error that users are meant to see, and how command lines show it."""
 
+import argparse
 import functools
 import sys
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import NoReturn, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -15,6 +16,14 @@ class InputError(ValueError):
     The message is one line: what was wrong, where, and what would do. Command
     lines print it without a traceback and end with exit status 2.
     """
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser of command lines that complains by `InputError`, without repeating its usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise `InputError`."""
+        raise InputError(f"{message}; --help lists all there is")
 
 
 def exit_on_input_error(main: Callable[P, R]) -> Callable[P, R]:

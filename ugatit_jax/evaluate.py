@@ -24,10 +24,11 @@ from ugatit_jax import images
 from ugatit_jax.checkpoint import Step, describe_checkpoint, parse_step
 from ugatit_jax.config import write_atomically
 from ugatit_jax.datasets import Domain, open_dataset, scan
-from ugatit_jax.errors import InputError, exit_on_input_error
+from ugatit_jax.errors import InputError, Parser, exit_on_input_error
 from ugatit_jax.gallery import GalleryRow, GallerySection, write_gallery
 from ugatit_jax.metrics.features import FeatureExtractor, open_extractor
 from ugatit_jax.report import PictureSet, Report, Scores, about, notes, order, render, score, tables
+from ugatit_jax.runtime import set_up_jax
 from ugatit_jax.translator import BATCH, Translator
 from ugatit_jax.visualize import DIRECTION_TITLES, attention_overlay, save_png
 
@@ -256,12 +257,14 @@ def _write(folder: Path, title: str, report: Report, sections: dict[str, Gallery
 @exit_on_input_error
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m ugatit_jax.evaluate",
         usage="%(prog)s RUN_DIR [options]\n       %(prog)s TRANSLATED TARGET [SOURCE] [options]",
         description="Score a run on the test pictures of its data set, or folders of pictures.",
     )
-    parser.add_argument("paths", type=Path, nargs="+", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "paths", type=Path, nargs="+", metavar="FOLDER", help="a run, or folders of pictures"
+    )
     parser.add_argument(
         "--features",
         default="auto",
@@ -283,6 +286,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     run.add_argument("--limit", type=int, help="test pictures per domain; default: all")
     args = parser.parse_args(argv)
 
+    set_up_jax()
     of_run: dict[str, Any] = {"step": args.step, "data": args.data, "limit": args.limit}
     common: dict[str, Any] = {
         "features": args.features,

@@ -10,7 +10,6 @@ Without this program:
     translated = jax.jit(program.call)(weights, pictures)  # uint8 [N, H, W, 3], any N
 """
 
-import argparse
 import hashlib
 import importlib.metadata
 import json
@@ -30,7 +29,7 @@ import ugatit_jax
 from ugatit_jax import images
 from ugatit_jax.checkpoint import Step, has_average, parse_step, restore_generators
 from ugatit_jax.config import save_config
-from ugatit_jax.errors import InputError, exit_on_input_error
+from ugatit_jax.errors import InputError, Parser, exit_on_input_error
 from ugatit_jax.exported import (
     CONFIG,
     DESCRIPTION,
@@ -203,7 +202,7 @@ def _about(data: bytes) -> dict[str, Any]:
 @exit_on_input_error
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m ugatit_jax.export",
         description="Write the generators of a run into a slim folder of their own.",
     )

@@ -5,26 +5,20 @@
 --workdir=FOLDER
 """
 
-import argparse
 import ast
 import difflib
 import re
 import runpy
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from ml_collections import ConfigDict
 
 from ugatit_jax.config import flatten
-from ugatit_jax.errors import InputError
+from ugatit_jax.errors import InputError, Parser
 
 _KINDS = {bool: "True or False", int: "a whole number", float: "a number"}
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise InputError(message)
 
 
 def parse_flags(argv: Sequence[str]) -> tuple[ConfigDict, Path]:
@@ -32,7 +26,7 @@ def parse_flags(argv: Sequence[str]) -> tuple[ConfigDict, Path]:
 
     Raises `InputError` for an argument, a file, a variant, a field or a value that is none.
     """
-    parser = _Parser(
+    parser = Parser(
         prog="python -m ugatit_jax.main",
         description="Train, or go on with the training that is in the workdir.",
         epilog="Change fields with --config.FIELD=VALUE; configs/default.py explains all of them.",

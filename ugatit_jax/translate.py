@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image
@@ -34,7 +34,7 @@ from tqdm import tqdm
 from ugatit_jax import fit, images
 from ugatit_jax.attention_maps import DiscriminatorAttention
 from ugatit_jax.checkpoint import parse_step
-from ugatit_jax.errors import InputError, exit_on_input_error
+from ugatit_jax.errors import InputError, Parser, exit_on_input_error
 from ugatit_jax.exported import is_exported
 from ugatit_jax.gallery import GalleryRow, GallerySection, write_gallery
 from ugatit_jax.runtime import set_up_jax
@@ -301,13 +301,8 @@ def _gallery_row(job: Job) -> GalleryRow:
     return GalleryRow(job.name.as_posix(), pictures)
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise InputError(message)
-
-
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = _Parser(
+    parser = Parser(
         prog="python -m ugatit_jax.translate",
         description="Translate pictures with a trained run, or with an export of one.",
     )

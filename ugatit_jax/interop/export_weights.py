@@ -6,7 +6,6 @@ A run of the preset `tensorflow`, which that implementation cannot run, is refus
 and a moving average have no place in such files.
 """
 
-import argparse
 import dataclasses
 import sys
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from pathlib import Path
 import jax
 
 from ugatit_jax.checkpoint import Step, parse_step, restore_state
-from ugatit_jax.errors import InputError, exit_on_input_error
+from ugatit_jax.errors import InputError, Parser, exit_on_input_error
 from ugatit_jax.interop.pytorch import export_networks
 from ugatit_jax.interop.torch_file import write_torch_file
 from ugatit_jax.models import Conventions, conventions_of
@@ -45,7 +44,7 @@ def export_weights(run_dir: Path, file: Path, step: Step = None) -> int:
 @exit_on_input_error
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m ugatit_jax.interop.export_weights",
         description="Write a run's weights as a PyTorch file.",
     )

@@ -6,7 +6,6 @@ SOURCE is PyTorch's ….pt, or TensorFlow 1's ….model-N (with .index and .data
 either will do, too). Which it is, and the size of the networks, is told by names and shapes.
 """
 
-import argparse
 import functools
 import re
 import sys
@@ -23,7 +22,7 @@ from ml_collections import ConfigDict
 from configs import default
 from ugatit_jax import checkpoint
 from ugatit_jax.config import check_config
-from ugatit_jax.errors import InputError, exit_on_input_error
+from ugatit_jax.errors import InputError, Parser, exit_on_input_error
 from ugatit_jax.interop import pytorch, tensorflow
 from ugatit_jax.interop.torch_file import read_torch_file
 from ugatit_jax.optimizer import build_optimizer
@@ -218,7 +217,7 @@ def _check_shapes(source: Path, found: Mapping[str, Shape], expected: Mapping[st
 @exit_on_input_error
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m ugatit_jax.interop.import_weights",
         description="Make a run directory of PyTorch's or TensorFlow 1's weights.",
     )
