@@ -11,7 +11,8 @@
 #
 # --dry-run prints the commands and runs none. --spot takes spare chips, cheaper but preemptible.
 # It needs gcloud, logged in and with a project; with several workers, `ssh-add
-# ~/.ssh/google_compute_engine` comes first. From the environment:
+# ~/.ssh/google_compute_engine` comes first. Let it run where it stays connected, such as in tmux on
+# a small VM: a training that nobody listens to may end. From the environment:
 #
 #   RUNTIME   the TPU's system; default: the one for TYPE
 #   PAUSE     seconds between two looks at the cloud; default: 30
@@ -39,7 +40,7 @@ look() {
   answer=$(describe queued-resources state.state)
   case $answer in
     *NOT_FOUND*) echo none ;;
-    *SUSPENDING | *SUSPENDED) echo lost ;;
+    *SUSPENDED) echo lost ;;
     *FAILED) echo failed ;;
     *) echo "$NAME: $answer" >&2 && echo waiting ;;
   esac
@@ -68,7 +69,7 @@ create() {
 install() {
   git diff --quiet HEAD || echo "note: only what is committed goes to $NAME" >&2
   run mkdir -p build &&
-    run git archive --format=tar.gz --output=build/ugatit_jax.tar.gz "$COMMIT" &&
+    run git archive --format=tar.gz --output=build/ugatit_jax.tar.gz "$COMMIT" . ':!tests' &&
     tpu tpu-vm scp build/ugatit_jax.tar.gz "$NAME:" --worker=all &&
     on_workers "mkdir -p ugatit_jax && tar -xzf ugatit_jax.tar.gz -C ugatit_jax && ugatit_jax/launch/tpu_worker.sh"
 }
@@ -84,7 +85,7 @@ train() {
 delete() { tpu queued-resources delete "$NAME" --force; }
 
 all() {
-  local status
+  local status=
   if [ -n "${DRY_RUN:-}" ]; then
     create && install && train "$@" && delete
     return
@@ -92,8 +93,12 @@ all() {
   trap 'echo "note: $NAME is still there and may be training" >&2; exit 130' INT TERM
   while true; do
     case $(look) in
-      none) request ;;
-      lost) delete ;;
+      none)
+        # The first request has to be right; later ones may meet a cloud that is short of something.
+        request || [ -n "$status" ] || exit
+        sleep "$PAUSE"
+        ;;
+      lost) delete || sleep "$PAUSE" ;; # not while it is being suspended
       failed) tpu_failed ;;
       waiting) sleep "$PAUSE" ;;
       ready)
@@ -115,7 +120,7 @@ all() {
   delete
 }
 
-COMMAND=${1:-}
+COMMAND=${1:-} SPOT=
 case $COMMAND in
   create | install | run | delete | all) shift ;;
   *) fail "what to do? $0 create, install, run, delete or all" ;;

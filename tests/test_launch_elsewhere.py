@@ -21,7 +21,7 @@ TRAINING = [
     "--config=configs/horse2zebra.py:light",
     "--config.data.source=gs://b/my pictures",
     "--config.data.image_size=(256, 256)",
-    '--config.train.note=it\'s "$HOME" & `more`\n',
+    '--config.train.note=it\'s "$HOME" & `more`',
     "--workdir=gs://b/run",
 ]
 TPU = ["pod", "us-central1-a", "v5litepod-16"]
@@ -53,6 +53,9 @@ match sys.argv[3:5]:
                 vm.write_text("READY")
     case "queued-resources", "create":
         assert not request.exists()
+        if todo["requests"][0] == "ERROR":
+            plan.write_text(json.dumps(todo | {"requests": todo["requests"][1:]}))
+            sys.exit("ERROR: (gcloud.compute.tpus.create) RESOURCE_EXHAUSTED")
         request.write_text("WAITING_FOR_RESOURCES")
     case "queued-resources", "delete":
         request.unlink()
@@ -192,8 +195,12 @@ def test_tpu_workers_get_the_arguments_as_given(tmp_path: Path, no_cloud: Path) 
         ([(2, "READY")], ["ACTIVE"], 2, 0),
         ([(255, "PREEMPTED"), (1, "READY")], ["ACTIVE"] * 2, 1, 1),
         ([], ["FAILED"], 1, 0),
+        ([(255, "PREEMPTED"), (0, "READY")], ["ACTIVE", "ERROR", "ACTIVE"], 0, 2),
     ],
-    ids=["at once", "preempted", "cut off", "lost early", "bad input", "later error", "refused"],
+    ids=[
+        *["at once", "preempted", "cut off", "lost early", "bad input", "later error", "refused"],
+        "short of chips",
+    ],
 )
 def test_tpu_training_goes_on_until_it_is_done(
     tmp_path: Path,
@@ -221,13 +228,28 @@ def test_tpu_training_goes_on_until_it_is_done(
 
 
 @needs_git
+def test_tpu_request_that_is_wrong_ends_it(tmp_path: Path) -> None:
+    make_program(tmp_path / "gcloud", GCLOUD)
+    (tmp_path / "plan.json").write_text(json.dumps({"requests": ["ERROR"]}))
+    result = launch("tpu_vm.sh", *TPU, *TRAINING, tools=tmp_path, PAUSE="0")
+    assert result.returncode == 1
+    assert "RESOURCE_EXHAUSTED" in result.stderr
+
+
+@needs_git
 def test_tpu_workers_get_the_commit(tmp_path: Path) -> None:
     make_program(tmp_path / "gcloud", GCLOUD)
     (tmp_path / "plan.json").write_text("{}")
     assert launch("tpu_pod.sh", "install", *TPU, tools=tmp_path).returncode == 0
     with tarfile.open(ROOT / "build" / "ugatit_jax.tar.gz") as archive:
         names = archive.getnames()
-    assert {"launch/tpu_worker.sh", "requirements-tpu.txt", "ugatit_jax/main.py"} <= {*names}
+    needed = {
+        "launch/tpu_worker.sh",
+        "requirements-tpu.txt",
+        "ugatit_jax/main.py",
+        "configs/demo.py",
+    }
+    assert needed <= {*names}
 
 
 @pytest.mark.parametrize(
