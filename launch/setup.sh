@@ -2,9 +2,12 @@
 # Sourced by the scripts beside it: goes to the repository's root and defines
 #
 #   prepare_venv FILE   gives the virtual environment $VENV the packages of a requirements file
+#   run COMMAND…        runs a command, or only prints it if DRY_RUN is set
+#   fail MESSAGE        ends the script
 #
 # From the environment:
 #
+#   DRY_RUN  if not empty, commands are printed, quoted for a shell, and nothing is done
 #   VENV     the virtual environment's folder, made and remade as needed; default: .venv here
 #   PYTHON   the Python to make it with; default: the first fit one of python3, python3.13, …
 
@@ -18,6 +21,15 @@ VENV=${VENV:-$PWD/.venv}
 fail() {
   echo "error: $*" >&2
   exit 1
+}
+
+run() {
+  if [ -z "${DRY_RUN:-}" ]; then
+    "$@"
+  else
+    printf '%q ' "$@" | sed 's/ $//'
+    echo
+  fi
 }
 
 # If $1 is a Python to build on, prints its path. Within a virtual environment that is the Python
