@@ -217,7 +217,7 @@ def prepare_run(workdir: Path, config: ConfigDict) -> dict[str, tuple[Any, Any]]
     Returns the fields that differ from the run's newest start, {name: (now, then)}. Raises
     `InputError` if one of them makes its parameters useless, or if there can be no such folder.
     """
-    if not any(path.name.isdigit() for path in _folder(workdir).glob("*")):
+    if not saved_steps(workdir):
         try:
             workdir.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -235,6 +235,11 @@ def prepare_run(workdir: Path, config: ConfigDict) -> dict[str, tuple[Any, Any]]
             "take the values that it had, or another --workdir"
         )
     return different_fields(config, before)
+
+
+def saved_steps(workdir: Path) -> list[int]:
+    """Return the steps whose checkpoints a run directory has, or none if there is no such run."""
+    return sorted(int(path.name) for path in _folder(workdir).glob("*") if path.name.isdigit())
 
 
 def record_start(workdir: Path, config: ConfigDict, step: int) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import jax
 
+from ugatit_jax import distributed
 from ugatit_jax.datasets import find_cache_dir
 from ugatit_jax.errors import exit_on_input_error
 from ugatit_jax.flags import parse_flags
@@ -41,7 +42,8 @@ def set_up_jax() -> None:
 @exit_on_input_error
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status: 130 for a run that was stopped."""
-    config, workdir = parse_flags(sys.argv[1:] if argv is None else argv)
+    config, workdir, cluster = parse_flags(sys.argv[1:] if argv is None else argv)
+    distributed.start(cluster)
     set_up_jax()
     try:
         return 0 if train(config, workdir) >= config.train.steps else 130
