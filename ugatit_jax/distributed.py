@@ -11,7 +11,6 @@ import os
 import socket
 import sys
 import threading
-import traceback
 import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -237,14 +236,14 @@ def ending_with_the_others() -> Iterator[None]:
     """
     try:
         yield
-    except jax.errors.JaxRuntimeError:
+    except jax.errors.JaxRuntimeError as error:
         if jax.process_count() == 1:
             raise
-        traceback.print_exc()
-        me, count = jax.process_index(), jax.process_count()
+        me, count, reason = jax.process_index(), jax.process_count(), str(error).partition("\n")[0]
         _leave(
             f"error: process {me} of {count} cannot go on, most likely because another one has "
-            "ended: start all of them again, to go on from the newest checkpoint",
+            "ended: start all of them again, to go on from the newest checkpoint; what JAX says: "
+            f"{reason}",
             1,
         )
 
