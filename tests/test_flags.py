@@ -17,7 +17,7 @@ def in_the_repository(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_fields_are_set_as_the_type_they_have_in_any_order_and_the_last_one_counts() -> None:
-    config, workdir = parse_flags(
+    config, workdir, _ = parse_flags(
         [
             "--config.train.steps=3",
             "--config.train.learning_rate=1",
@@ -38,9 +38,9 @@ def test_fields_are_set_as_the_type_they_have_in_any_order_and_the_last_one_coun
 
 
 def test_workdir_and_variant() -> None:
-    config, workdir = parse_flags(["--config", "configs/default.py:light", "--workdir", "x/y"])
+    config, workdir, _ = parse_flags(["--config", "configs/default.py:light", "--workdir", "x/y"])
     assert config.model.light and workdir == Path("x/y")
-    config, workdir = parse_flags(["--config=configs/default.py:light"])
+    config, workdir, _ = parse_flags(["--config=configs/default.py:light"])
     assert workdir == Path("runs/default")
 
 

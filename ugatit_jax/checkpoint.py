@@ -242,7 +242,7 @@ def prepare_run(workdir: Path, config: ConfigDict) -> dict[str, tuple[Any, Any]]
     if is_exported(workdir):
         raise InputError(f"{workdir} holds an export: take another --workdir")
     _check_format(workdir)
-    if not any(path.name.isdigit() for path in _folder(workdir).glob("*")):
+    if not saved_steps(workdir):
         try:
             workdir.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -260,6 +260,11 @@ def prepare_run(workdir: Path, config: ConfigDict) -> dict[str, tuple[Any, Any]]
             "take the values that it had, or another --workdir"
         )
     return different_fields(config, before)
+
+
+def saved_steps(workdir: Path) -> list[int]:
+    """Return the steps whose checkpoints a run directory has, or none if there is no such run."""
+    return sorted(int(path.name) for path in _folder(workdir).glob("*") if path.name.isdigit())
 
 
 def record_start(workdir: Path, config: ConfigDict, step: int) -> None:

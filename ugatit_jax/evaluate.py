@@ -9,7 +9,6 @@ write report.json, report.md and index.html, and the first its translations as a
 b2a/NAME.png, into RUN_DIR/evaluation/STEP or --out.
 """
 
-import argparse
 import dataclasses
 import json
 import sys

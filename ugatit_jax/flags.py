@@ -3,8 +3,10 @@
 --config=FILE or --config=FILE:VARIANT    Python with a function get_config(variant)
 --config.SECTION.FIELD=VALUE              as often as need be; the last one counts
 --workdir=FOLDER
+--coordinator=HOST:PORT --num_processes=N --process_id=I    where nothing else knows them
 """
 
+import argparse
 import ast
 import difflib
 import re
@@ -16,15 +18,17 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from ugatit_jax.config import flatten
+from ugatit_jax.distributed import Cluster
 from ugatit_jax.errors import InputError, Parser
 
 _KINDS = {bool: "True or False", int: "a whole number", float: "a number"}
 
 
-def parse_flags(argv: Sequence[str]) -> tuple[ConfigDict, Path]:
-    """Return the config and the workdir that a command line (without the program) asks for.
+def parse_flags(argv: Sequence[str]) -> tuple[ConfigDict, Path, Cluster]:
+    """Return the config, the workdir and the processes that a command line asks for.
 
-    Raises `InputError` for an argument, a file, a variant, a field or a value that is none.
+    argv: without the program. Raises `InputError` for an argument, a file, a variant, a field or
+    a value that is none.
     """
     parser = Parser(
         prog="python -m ugatit_jax.main",
@@ -36,6 +40,7 @@ def parse_flags(argv: Sequence[str]) -> tuple[ConfigDict, Path]:
         "--config", metavar="FILE[:VARIANT]", help="the experiment, a file in configs/"
     )
     parser.add_argument("--workdir", type=Path, help="the run's folder; default: runs/NAME of FILE")
+    _add_cluster(parser)
     known, rest = parser.parse_known_args(argv)
     if not known.config:
         raise InputError(f"no experiment: say --config=FILE{_experiments()}")
@@ -45,11 +50,50 @@ def parse_flags(argv: Sequence[str]) -> tuple[ConfigDict, Path]:
         if match is None:
             raise InputError(
                 f"unknown argument {argument!r}; there are --config=FILE, "
-                "--config.FIELD=VALUE and --workdir=FOLDER"
+                "--config.FIELD=VALUE, --workdir=FOLDER, and what --help says of several processes"
             )
         override(config, *match.groups())
     name = Path(known.config.partition(":")[0]).stem
-    return config, known.workdir or Path("runs", name)
+    return config, known.workdir or Path("runs", name), _cluster(known)
+
+
+def _add_cluster(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(
+        "several processes", "not needed where Slurm, Cloud TPU or Kubernetes starts them"
+    )
+    group.add_argument("--coordinator", metavar="HOST:PORT", help="where process 0 listens")
+    group.add_argument("--num_processes", type=int, metavar="N", help="how many there are")
+    group.add_argument("--process_id", type=int, metavar="I", help="which one this is, from 0")
+    group.add_argument(
+        "--start_timeout",
+        type=int,
+        default=Cluster.start_timeout,
+        metavar="SECONDS",
+        help="how long to wait for the others at the start; default: %(default)s",
+    )
+    group.add_argument(
+        "--heartbeat_timeout",
+        type=int,
+        default=Cluster.heartbeat_timeout,
+        metavar="SECONDS",
+        help="silence after which a process counts as dead; default: %(default)s",
+    )
+
+
+def _cluster(known: argparse.Namespace) -> Cluster:
+    """Raises `InputError` for some of the three flags without the others."""
+    names = ("coordinator", "num_processes", "process_id")
+    given = {name: getattr(known, name) for name in names if getattr(known, name) is not None}
+    if given and len(given) < len(names):
+        missing = ", ".join(f"--{name}" for name in names if name not in given)
+        raise InputError(
+            f"there is --{next(iter(given))} without {missing}: say all three of them or none"
+        )
+    cluster = Cluster(
+        **given, start_timeout=known.start_timeout, heartbeat_timeout=known.heartbeat_timeout
+    )
+    cluster.check()
+    return cluster
 
 
 def load_experiment(name: str) -> ConfigDict:

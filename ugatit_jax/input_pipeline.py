@@ -50,7 +50,7 @@ def train_batches(
         )
     load_size = round(scale * height), round(scale * width)
     domains = (dataset.train_a, dataset.train_b)
-    cached = _fits_in_cache(domains, load_size, config.data.cache_gib)
+    cached = _fits_in_cache(domains, load_size, config.data.cache_gib, say=process_index == 0)
     loaders = [_Loader(domain, load_size, cached) for domain in domains]
     share = batch_size // process_count
 
@@ -105,15 +105,16 @@ def _augment(picture: tf.Tensor, key: tf.Tensor, size: tuple[int, int], flip: bo
 
 
 def _fits_in_cache(
-    domains: tuple[Domain, Domain], load_size: tuple[int, int], cache_gib: float
+    domains: tuple[Domain, Domain], load_size: tuple[int, int], cache_gib: float, say: bool
 ) -> bool:
     gib = sum(map(len, domains)) * load_size[0] * load_size[1] * 3 / 2**30
     fits = gib <= cache_gib
-    print(
-        f"decoded training pictures take {gib:.2f} GiB: {'kept' if fits else 'not kept'} in memory "
-        f"(config.data.cache_gib is {cache_gib:.2f})",
-        flush=True,
-    )
+    if say:
+        print(
+            f"decoded training pictures take {gib:.2f} GiB: {'kept' if fits else 'not kept'} in "
+            f"memory (config.data.cache_gib is {cache_gib:.2f})",
+            flush=True,
+        )
     return fits
 
 

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 
+from ugatit_jax import distributed
 from ugatit_jax.errors import exit_on_input_error
 from ugatit_jax.flags import parse_flags
 from ugatit_jax.runtime import set_up_jax
@@ -12,7 +13,8 @@ from ugatit_jax.train import train
 @exit_on_input_error
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status: 130 for a run that was stopped."""
-    config, workdir = parse_flags(sys.argv[1:] if argv is None else argv)
+    config, workdir, cluster = parse_flags(sys.argv[1:] if argv is None else argv)
+    distributed.start(cluster)
     set_up_jax()
     try:
         return 0 if train(config, workdir) >= config.train.steps else 130

@@ -19,7 +19,7 @@ from ml_collections import ConfigDict
 from orbax.checkpoint import CheckpointManager
 from tqdm import tqdm
 
-from ugatit_jax import checkpoint, datasets, images, sharding, visualize
+from ugatit_jax import checkpoint, datasets, distributed, images, sharding, visualize
 from ugatit_jax.config import check_config
 from ugatit_jax.kid_curve import KidCurve
 from ugatit_jax.models import build_generator
@@ -43,14 +43,21 @@ def train(config: ConfigDict, workdir: Path) -> int:
     same call goes on from there, bit for bit. Raises `InputError` for what the user can mend,
     before anything is compiled, and `FloatingPointError` when a loss is no longer finite.
     """
-    check_config(config, jax.device_count())
-    changes = checkpoint.prepare_run(workdir, config)
-    dataset = datasets.scan(datasets.open_dataset(config.data), config.data.skip_bad)
+    with distributed.all_or_none() as same:
+        check_config(config, jax.device_count())
+        changes = checkpoint.prepare_run(workdir, config)
+        dataset = datasets.scan(datasets.open_dataset(config.data), config.data.skip_bad)
+        same["config"] = config.to_json()
+        same["checkpoints"] = checkpoint.saved_steps(workdir)
+        same["pictures"] = [domain.names for domain in (dataset.train_a, dataset.train_b)]
 
     _say("drawing the first weights…")
     mesh = sharding.make_mesh()
     state = sharding.create_on(mesh, functools.partial(create_state, config))
-    with checkpoint.open_checkpoints(workdir, config) as checkpoints:
+    with (
+        checkpoint.open_checkpoints(workdir, config) as checkpoints,
+        distributed.ending_with_the_others(),
+    ):
         state = checkpoint.restore(checkpoints, state, workdir)
         start = int(state.step)
         for field, (now, then) in changes.items():
@@ -58,7 +65,8 @@ def train(config: ConfigDict, workdir: Path) -> int:
         if start >= config.train.steps:
             _say(f"nothing to do: {workdir} is at step {start} of {config.train.steps}")
             return start
-        kid_curve = KidCurve.open(config, dataset, workdir, start)
+        with distributed.all_or_none():
+            kid_curve = KidCurve.open(config, dataset, workdir, start)
         _say(f"training in {workdir} from step {start} to {config.train.steps}")
         if jax.process_index() == 0:
             checkpoint.record_start(workdir, config, start)
@@ -82,12 +90,14 @@ def _run(
     )
     batch = sharding.place_batch(next(batches), mesh)
     train_step = compile_train_step(config, mesh, state, batch)
+    distributed.wait_for_all("compiled")
     with Log(config, workdir, start) as log, StopSignal() as stop:
         sampler = Sampler(config, dataset)
-        previous = None
+        any_process, previous = distributed.AnyProcess(mesh), None
         for step in range(start + 1, steps + 1):
             state, metrics = train_step(state, batch)
-            last = step == steps or stop.received
+            stopped = any_process.wants(stop.received)
+            last = step == steps or stopped
             if not last:
                 batch = sharding.place_batch(next(batches), mesh)
             # At most two steps under way: the device never waits, and the bar tells the truth.
@@ -95,7 +105,7 @@ def _run(
             previous = metrics
 
             # Whoever stops a run waits for no KID.
-            measure = kid_curve is not None and kid_curve.is_due(step) and not stop.received
+            measure = kid_curve is not None and kid_curve.is_due(step) and not stopped
             save = last or measure or step % config.checkpoint.every == 0
             log.advance(step, state, metrics, force=save)
             if sampler.is_due(step, last):
@@ -108,7 +118,7 @@ def _run(
                 checkpoint.save(checkpoints, state, kids)
             if last:
                 break
-    if stop.received and step < steps:
+    if step < steps:
         _say(f"stopped at step {step}, saved; the same command goes on from there")
     return step
 
@@ -265,7 +275,9 @@ class StopSignal:
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.received = True
         signal.signal(number, self._before[signal.Signals(number)])
-        _say(f"\n{signal.Signals(number).name}: ending after this step (again: at once)")
+        together = "" if jax.process_count() == 1 else ", as all processes will,"
+        name = signal.Signals(number).name
+        print(f"\n{name}: ending{together} after this step (again: at once)", flush=True)
 
 
 def check_finite(values: Mapping[str, float], step: int) -> None:
