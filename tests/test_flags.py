@@ -72,6 +72,7 @@ def test_workdir_and_variant() -> None:
         ("stray", "unknown argument 'stray'; there are"),
         ("--workdirr=x", "unknown argument '--workdirr=x'; there are"),
         ("--workdir", "argument --workdir: expected one argument"),
+        ("--workdir=gs://bucket/run", "'gs://bucket/run' is no folder: mount the bucket as one"),
     ],
 )
 def test_mistakes_after_the_experiment(arguments: str, words: str) -> None:

@@ -39,7 +39,7 @@ def parse_flags(argv: Sequence[str]) -> tuple[ConfigDict, Path, Cluster]:
     parser.add_argument(
         "--config", metavar="FILE[:VARIANT]", help="the experiment, a file in configs/"
     )
-    parser.add_argument("--workdir", type=Path, help="the run's folder; default: runs/NAME of FILE")
+    parser.add_argument("--workdir", type=_folder, help="the run's folder; default: runs/NAME of FILE")
     _add_cluster(parser)
     known, rest = parser.parse_known_args(argv)
     if not known.config:
@@ -55,6 +55,12 @@ def parse_flags(argv: Sequence[str]) -> tuple[ConfigDict, Path, Cluster]:
         override(config, *match.groups())
     name = Path(known.config.partition(":")[0]).stem
     return config, known.workdir or Path("runs", name), _cluster(known)
+
+
+def _folder(text: str) -> Path:
+    if "://" in text:  # as a path it would be a local folder of that name
+        raise argparse.ArgumentTypeError(f"{text!r} is no folder: mount the bucket as one")
+    return Path(text)
 
 
 def _add_cluster(parser: argparse.ArgumentParser) -> None:
