@@ -27,6 +27,7 @@ from ugatit_jax.errors import InputError
 from ugatit_jax.sharding import over_data, replicated
 
 WAIT = 3600  # s: longer than it takes to compile, or to decode all pictures
+SHUTDOWN_TIMEOUT = 60  # s that a process waits for the others when it ends, with an error or not
 METADATA = "http://{}/computeMetadata/v1/instance/attributes/worker-network-endpoints"
 
 
@@ -101,7 +102,7 @@ def start(cluster: Cluster) -> None:
             # When this is over, JAX ends the process without saying what it waited for.
             initialization_timeout=cluster.start_timeout + 60,
             heartbeat_timeout_seconds=cluster.heartbeat_timeout,
-            shutdown_timeout_seconds=cluster.heartbeat_timeout,
+            shutdown_timeout_seconds=SHUTDOWN_TIMEOUT,
         )
     except (RuntimeError, ValueError, OSError) as error:
         reason = str(error).partition("\n")[0]

@@ -70,7 +70,9 @@ def train(config: ConfigDict, workdir: Path) -> int:
         _say(f"training in {workdir} from step {start} to {config.train.steps}")
         if jax.process_index() == 0:
             checkpoint.record_start(workdir, config, start)
-        return _run(config, workdir, dataset, mesh, state, checkpoints, kid_curve)
+        reached = _run(config, workdir, dataset, mesh, state, checkpoints, kid_curve)
+    distributed.wait_for_all("saved")  # process 0 has had more to write
+    return reached
 
 
 def _run(
