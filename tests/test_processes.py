@@ -364,7 +364,7 @@ def slurm(job: str, process: int) -> dict[str, str]:
     }
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 @pytest.mark.parametrize("devices", [8, 1])
 def test_losses_and_gradients_are_those_of_one_process(
     straight: Path, flags: list[str], devices: int
@@ -388,7 +388,7 @@ def test_losses_and_gradients_are_those_of_one_process(
             assert distance < 1e-4 * np.linalg.norm(gradient), name
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 @pytest.mark.parametrize("devices", [8, 1])
 def test_the_checkpoint_of_two_processes_comes_back_in_one(
     straight: Path, tiny_config: MakeConfig, tmp_path: Path, devices: int
@@ -409,7 +409,7 @@ def test_the_checkpoint_of_two_processes_comes_back_in_one(
             assert len(leaf.sharding.device_set) == devices
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 def test_one_process_writes(straight: Path) -> None:
     assert len(list(straight.glob("events.*"))) == 1
     (start,) = json.loads((straight / "run.json").read_text())["starts"]
@@ -419,7 +419,7 @@ def test_one_process_writes(straight: Path) -> None:
     assert grids == ["step_0000002.png", "step_0000004.png"]
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 def test_stopped_by_one_and_killed_in_one_the_run_goes_on_to_the_same_bits(
     straight: Path, flags: list[str], tmp_path: Path
 ) -> None:
