@@ -4,7 +4,8 @@
 
 Two cores of an x86-64 server that had other work to do, 2026-11-21: 10 minutes from a fresh clone
 to the gallery, with wheels at hand; 0.31 s per step. From OpenMoji to Twemoji, L1 to the true
-counterparts is 0.131 (untranslated: 0.148) and SSIM 0.364 (0.339).
+counterparts is 0.130 (untranslated: 0.148), SSIM 0.368 (0.339), KID×100 by EfficientNet-Lite0's
+features 13.8 (7.0).
 """
 
 from ml_collections import ConfigDict
