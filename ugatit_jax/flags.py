@@ -39,7 +39,9 @@ def parse_flags(argv: Sequence[str]) -> tuple[ConfigDict, Path, Cluster]:
     parser.add_argument(
         "--config", metavar="FILE[:VARIANT]", help="the experiment, a file in configs/"
     )
-    parser.add_argument("--workdir", type=_folder, help="the run's folder; default: runs/NAME of FILE")
+    parser.add_argument(
+        "--workdir", type=_folder, help="the run's folder; default: runs/NAME of FILE"
+    )
     _add_cluster(parser)
     known, rest = parser.parse_known_args(argv)
     if not known.config:
