@@ -49,7 +49,14 @@ FRACTIONS = ("train.beta1", "train.beta2", "train.ema_decay", "model.rho_margin"
 BEFORE_THERE_WERE: dict[str, dict[str, Any]] = {
     "model": dataclasses.asdict(Conventions()),
     "loss": {"kind": "lsgan", "penalty": 10.0},
-    "train": {"decay_kernels_only": False, "tf1_epsilon": False},
+    "train": {
+        "decay_kernels_only": False,
+        "tf1_epsilon": False,
+        "accumulate": 1,
+        "remat": "none",
+        "learning_rate_scaling": "none",
+    },
+    "mesh": {"model": 0},
     "eval": {"every": 0, "pictures": 1_000, "features": "auto"},
 }
 
