@@ -126,7 +126,7 @@ def run(
 
 
 def said(output: str) -> list[str]:
-    """The lines of a process' output without those of Gloo, whose threads write into each other's."""
+    """The lines of a process' output without those of Gloo, which may come in pieces."""
     return [
         line for line in output.splitlines() if "[Gloo]" not in line and "peer ranks" not in line
     ]

@@ -212,6 +212,17 @@ def test_learning_rate_is_the_recorded_one_but_never_negative_nor_shifted(case):
     assert schedule(config.train.steps - 1) == 0
 
 
+@pytest.mark.parametrize(("rule", "factor"), [("none", 1), ("sqrt", 4), ("linear", 16)])
+def test_learning_rate_of_larger_batches(rule: str, factor: float) -> None:
+    config = default.get_config()
+    assert config.train.learning_rate_scaling == "none"
+    config.train.learning_rate_scaling, config.train.batch_size = rule, 16
+    schedule = optimizer.learning_rate(config)
+    for count in (0, 750_000):
+        expected = factor * optimizer.learning_rate(default.get_config())(count)
+        np.testing.assert_allclose(schedule(count), expected, rtol=1e-6)
+
+
 # --- The production step: one power iteration per update, real and fake in one call ------------
 
 

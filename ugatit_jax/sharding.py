@@ -102,17 +102,20 @@ def map_over_devices(
 # --- Inside `jax.shard_map` over both axes --------------------------------------------------------
 
 
-def vary(tree: Any) -> Any:
-    """Mark arrays as a device's own: derivatives with respect to them are then its own, too.
+def vary(state: Any) -> Any:
+    """Mark a state's arrays as a device's own: derivatives with respect to them are then, too.
 
     Those with respect to what all devices share would be summed over them wherever it is used.
     """
 
-    def mark(x: jax.Array) -> jax.Array:
-        missing = tuple(axis for axis in AXES if axis not in jax.typeof(x).vma)
-        return jax.lax.pcast(x, missing, to="varying") if missing else x
+    def mark(x: jax.Array, spec: P) -> jax.Array:
+        return jax.lax.pcast(x, _shared_over(spec), to="varying")
 
-    return jax.tree.map(mark, tree)
+    return jax.tree.map(mark, state, partition(state))
+
+
+def _shared_over(spec: P) -> tuple[str, ...]:
+    return tuple(axis for axis in AXES if axis not in spec)
 
 
 def mean_over_devices(tree: Any) -> Any:
@@ -122,8 +125,9 @@ def mean_over_devices(tree: Any) -> Any:
     """
 
     def mean(x: jax.Array, spec: P) -> jax.Array:
-        axes = tuple(axis for axis in AXES if axis not in spec)
-        return jax.lax.psum(x, axes) / math.prod(jax.lax.axis_size(axis) for axis in AXES)
+        devices = jax.lax.axis_size(AXES)
+        # XLA would copy all gradients for the sum over one device, on a CPU.
+        return x if devices == 1 else jax.lax.psum(x, _shared_over(spec)) / devices
 
     return jax.tree.map(mean, tree, partition(tree))
 
@@ -138,7 +142,8 @@ def over_microbatches(function: Callable[[Any], T], batch: Any, count: int) -> T
     parts = jax.tree.map(lambda x: x.reshape(count, -1, *x.shape[1:]), batch)
     first = jax.tree.map(lambda x: x[0], parts)
     zeros = jax.tree.map(
-        lambda x: vary(jnp.zeros(x.shape, x.dtype)), jax.eval_shape(function, first)
+        lambda x: jax.lax.pcast(jnp.zeros(x.shape, x.dtype), AXES, to="varying"),
+        jax.eval_shape(function, first),
     )
 
     def add(total: Any, part: Any) -> tuple[Any, None]:

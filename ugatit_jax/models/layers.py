@@ -104,14 +104,14 @@ class RowParallelDense(nn.Module):
     def __call__(self, x: Array) -> Array:
         """Return [N, features] for x [N, in]; N is this device's number of pictures."""
         axis = self.split_over
-        rows = x.shape[-1] if axis is None else x.shape[-1] // jax.lax.axis_size(axis)
-        kernel = self.param("kernel", self.kernel_init, (rows, self.features))
+        devices = 1 if axis is None else jax.lax.axis_size(axis)
+        kernel = self.param("kernel", self.kernel_init, (x.shape[-1] // devices, self.features))
         x = x.astype(self.dtype)
-        if axis is not None:
+        if devices > 1:
             x = jax.lax.all_to_all(x, axis, split_axis=1, concat_axis=0, tiled=True)
         wide = jnp.promote_types(self.dtype, jnp.float32)  # what a product accumulates in, anyway
         x = jnp.matmul(x, kernel.astype(self.dtype), preferred_element_type=wide)
-        if axis is not None:
+        if devices > 1:
             x = jax.lax.psum_scatter(x, axis, tiled=True)
         if self.use_bias:
             x = x + self.param("bias", nn.initializers.zeros, (self.features,)).astype(wide)
