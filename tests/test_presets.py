@@ -251,7 +251,6 @@ def one_step(case: str, smoothing: str) -> tuple[Golden, train_step.TrainState, 
         ("light", "smooth"),
         pytest.param("light", "nosmooth", marks=pytest.mark.slow),
         pytest.param("full", "smooth", marks=pytest.mark.slow),
-        pytest.param("light_nosn", "smooth", marks=pytest.mark.slow),
     ],
 )
 def test_the_training_step_is_one_run_of_each_optimiser(case: str, smoothing: str) -> None:
@@ -299,11 +298,10 @@ def test_two_power_iterations_per_step(case: str) -> None:
                 np.testing.assert_allclose(ours[our_name], recorded, atol=1e-5, err_msg=our_name)
 
 
-KINDS = [k if k == "dragan" else pytest.param(k, marks=pytest.mark.slow) for k in losses.KINDS]
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_trains(kind: str, tiny_config: Callable[[], ConfigDict]) -> None:
+# One whose penalty looks at the whole batch, one whose two updates have different losses; the terms
+# of all kinds are compared with the recorded ones above.
+@pytest.mark.parametrize("kind", ["dragan", pytest.param("hinge", marks=pytest.mark.slow)])
+def test_other_kinds_train(kind: str, tiny_config: Callable[[], ConfigDict]) -> None:
     config = tiny_config()
     config.update_from_flattened_dict(PRESETS["tensorflow"] | {"loss.kind": kind})
     # Its vectors converge in the first steps, which changes the slopes more than learning does.

@@ -24,7 +24,7 @@ from ugatit_jax.config import different_fields, load_config
 from ugatit_jax.errors import InputError
 from ugatit_jax.main import main
 from ugatit_jax.sharding import create_on, make_mesh
-from ugatit_jax.train_step import create_state
+from ugatit_jax.train_step import TrainState, create_state
 
 MakeConfig = Callable[[], ConfigDict]
 
@@ -223,10 +223,14 @@ def test_a_finished_run_says_so_and_what_has_changed(
 
 
 def test_a_diverging_run_stops_with_the_name_and_saves_nothing(
-    tiny_config: MakeConfig, tmp_path: Path
+    tiny_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def create_huge(config: ConfigDict) -> TrainState:
+        state = create_state(config)
+        return state.replace(generators=jax.tree.map(lambda x: 1e30 * x, state.generators))
+
+    monkeypatch.setattr(train, "create_state", create_huge)
     config = tiny_config()
-    config.train.learning_rate = 1e30
     config.log_every = 100  # found all the same: nothing is saved unseen
     with pytest.raises(FloatingPointError, match=r"^\w+/\w+ is (nan|inf) at step 1, which is not"):
         train.train(config, tmp_path / "run")

@@ -102,22 +102,6 @@ def map_over_devices(
 # --- Inside `jax.shard_map` over both axes --------------------------------------------------------
 
 
-def vary(state: Any) -> Any:
-    """Mark a state's arrays as a device's own: derivatives with respect to them are then, too.
-
-    Those with respect to what all devices share would be summed over them wherever it is used.
-    """
-
-    def mark(x: jax.Array, spec: P) -> jax.Array:
-        return jax.lax.pcast(x, _shared_over(spec), to="varying")
-
-    return jax.tree.map(mark, state, partition(state))
-
-
-def _shared_over(spec: P) -> tuple[str, ...]:
-    return tuple(axis for axis in AXES if axis not in spec)
-
-
 def mean_over_devices(tree: Any) -> Any:
     """Average what each device computed of its pictures; a gradient's mean lies as in `partition`.
 
@@ -125,9 +109,9 @@ def mean_over_devices(tree: Any) -> Any:
     """
 
     def mean(x: jax.Array, spec: P) -> jax.Array:
-        devices = jax.lax.axis_size(AXES)
-        # XLA would copy all gradients for the sum over one device, on a CPU.
-        return x if devices == 1 else jax.lax.psum(x, _shared_over(spec)) / devices
+        # XLA does not see, on a CPU, that there is nothing to sum along an axis of one device.
+        axes = [a for a in AXES if a not in spec and jax.lax.axis_size(a) > 1]
+        return (jax.lax.psum(x, axes) if axes else x) / jax.lax.axis_size(AXES)
 
     return jax.tree.map(mean, tree, partition(tree))
 
@@ -135,16 +119,13 @@ def mean_over_devices(tree: Any) -> Any:
 def over_microbatches(function: Callable[[Any], T], batch: Any, count: int) -> T:
     """Return the mean of what `function` makes of `count` equal parts of a batch, one at a time.
 
-    function: returns arrays of a device's own, as gradients and losses are that `vary` leads to.
+    function: returns means over the pictures of a part, as losses and their gradients are.
     """
     if count == 1:
         return function(batch)
     parts = jax.tree.map(lambda x: x.reshape(count, -1, *x.shape[1:]), batch)
-    first = jax.tree.map(lambda x: x[0], parts)
-    zeros = jax.tree.map(
-        lambda x: jax.lax.pcast(jnp.zeros(x.shape, x.dtype), AXES, to="varying"),
-        jax.eval_shape(function, first),
-    )
+    shapes = jax.eval_shape(function, jax.tree.map(lambda x: x[0], parts))
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
 
     def add(total: Any, part: Any) -> tuple[Any, None]:
         return jax.tree.map(jnp.add, total, function(part)), None

@@ -127,7 +127,7 @@ def make_train_step(
             mesh=mesh,
             in_specs=(places, P(AXES), P(AXES)),
             out_specs=(places, P()),
-            check_vma=mesh.size > 1,  # on one device nothing is summed, which types cannot tell
+            check_vma=False,  # so that derivatives are a device's own, until they are averaged
         )
         return on_devices(state, batch, noise)
 
@@ -142,8 +142,7 @@ def _step_on_device(
     in_parts = functools.partial(
         sharding.over_microbatches, batch=(batch, noise), count=config.train.accumulate
     )
-    generators = sharding.vary(state.generators)
-    open_pass = functools.partial(open_first_pass, networks.generator, generators)
+    open_pass = functools.partial(open_first_pass, networks.generator, state.generators)
     # Of a batch in one part, the first pass serves both updates. Of more, none can be kept.
     kept = open_pass(batch) if config.train.accumulate == 1 else None
 
@@ -153,9 +152,8 @@ def _step_on_device(
         batch, noise = part
         first, _ = kept or open_pass(batch)
         fakes = {"a": first.fake_a.image, "b": first.fake_b.image}
-        discriminators = sharding.vary(state.discriminators)
         (_, terms), grads = jax.value_and_grad(discriminator_loss, 1, has_aux=True)(
-            networks, discriminators, spectral, config.loss, batch, fakes, noise
+            networks, state.discriminators, spectral, config.loss, batch, fakes, noise
         )
         return grads, terms
 
@@ -170,23 +168,23 @@ def _step_on_device(
         batch, _ = part
         opened = kept or open_pass(batch)
         return generator_gradients(
-            networks, generators, *opened, discriminators, spectral, config.loss, batch
+            networks, state.generators, *opened, discriminators, spectral, config.loss, batch
         )
 
     grads, g_terms = sharding.mean_over_devices(in_parts(for_generators))
     updates, generator_optimizer = optimizer.update(
         grads, state.generator_optimizer, state.generators
     )
-    after = clip_rho(optax.apply_updates(state.generators, updates))
+    generators = clip_rho(optax.apply_updates(state.generators, updates))
 
     ema = state.ema
     if ema is not None:
-        ema = optax.incremental_update(after, ema, 1 - config.train.ema_decay)
+        ema = optax.incremental_update(generators, ema, 1 - config.train.ema_decay)
     metrics = {f"discriminator/{name}": term for name, term in d_terms.items()}
     metrics |= {f"generator/{name}": term for name, term in g_terms.items()}
     return TrainState(
         step=state.step + 1,
-        generators=after,
+        generators=generators,
         discriminators=discriminators,
         spectral=spectral,
         generator_optimizer=generator_optimizer,
