@@ -6,16 +6,28 @@ from typing import Any, TypeVar
 
 import jax
 import numpy as np
+from jax.experimental.mesh_utils import create_hybrid_device_mesh
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
+from ml_collections import ConfigDict
 
 T = TypeVar("T")
 
 
 def make_mesh(devices: list[jax.Device] | None = None) -> Mesh:
-    """Return a mesh with one axis, 'data', over all devices (or the given ones)."""
+    """Return a mesh with one axis, 'data', over all devices (or the given ones), slice by slice."""
     devices = jax.devices() if devices is None else devices
-    return jax.make_mesh((len(devices),), ("data",), axis_types=(AxisType.Auto,), devices=devices)
+    slices = len({getattr(device, "slice_index", 0) for device in devices})
+    auto = (AxisType.Auto,)
+    if slices == 1:
+        return jax.make_mesh((len(devices),), ("data",), axis_types=auto, devices=devices)
+    arranged = create_hybrid_device_mesh((len(devices) // slices,), (slices,), devices)
+    return Mesh(arranged, ("data",), axis_types=auto)
+
+
+def training_mesh(config: ConfigDict, devices: list[jax.Device] | None = None) -> Mesh:
+    """Return the mesh that a (checked) config is trained on."""
+    return make_mesh(devices)
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

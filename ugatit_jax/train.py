@@ -24,7 +24,7 @@ from ugatit_jax.config import check_config
 from ugatit_jax.kid_curve import KidCurve
 from ugatit_jax.models import build_generator
 from ugatit_jax.optimizer import learning_rate
-from ugatit_jax.train_step import TrainState, create_state, make_train_step, sample
+from ugatit_jax.train_step import TrainState, create_state, jit_train_step, sample
 
 # What the progress bar shows of the metrics.
 SHOWN = {
@@ -131,14 +131,7 @@ def compile_train_step(
     """Return the training step, compiled for these devices; it consumes the state it is given."""
     _say("compiling the training step…")
     since = time.monotonic()
-    state_on, batch_on = sharding.replicated(mesh), sharding.over_data(mesh)
-    step = jax.jit(
-        make_train_step(config),
-        in_shardings=(state_on, batch_on),
-        out_shardings=(state_on, state_on),
-        donate_argnums=0,
-    )
-    compiled = step.lower(state, batch).compile()
+    compiled = jit_train_step(config, mesh).lower(state, batch).compile()
     _say(f"compiled in {time.monotonic() - since:.0f} s")
     return compiled
 

@@ -11,9 +11,10 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
+from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from ugatit_jax import images
+from ugatit_jax import images, sharding
 from ugatit_jax.models import Generator
 from ugatit_jax.objective import (
     SCALES,
@@ -154,6 +155,23 @@ def make_train_step(
         ), metrics
 
     return step
+
+
+def state_shardings(config: ConfigDict, mesh: Mesh) -> TrainState:
+    """Return where every array of the state lies on a mesh, as a TrainState of shardings."""
+    shapes = jax.eval_shape(lambda: create_state(config))
+    return jax.tree.map(lambda _: sharding.replicated(mesh), shapes)
+
+
+def jit_train_step(config: ConfigDict, mesh: Mesh) -> Any:
+    """Return the jitted training step on a mesh; it consumes the state that it is given."""
+    state_on = state_shardings(config, mesh)
+    return jax.jit(
+        make_train_step(config),
+        in_shardings=(state_on, sharding.over_data(mesh)),
+        out_shardings=(state_on, sharding.replicated(mesh)),
+        donate_argnums=0,
+    )
 
 
 def sample(
