@@ -16,7 +16,7 @@ from ugatit_jax import sharding
 from ugatit_jax.config import check_config
 from ugatit_jax.errors import exit_on_input_error
 from ugatit_jax.models import compute_dtype
-from ugatit_jax.train_step import create_state, make_train_step
+from ugatit_jax.train_step import create_state, jit_train_step
 
 
 def measure(variant: str, size: int, width: int, batch_size: int, dtype: str, steps: int) -> str:
@@ -25,14 +25,14 @@ def measure(variant: str, size: int, width: int, batch_size: int, dtype: str, st
     config.data.image_size, config.model.base_width = (size, size), width
     config.train.batch_size, config.dtype = batch_size, dtype
     check_config(config, jax.device_count())
-    mesh = sharding.make_mesh()
+    mesh = sharding.training_mesh(config)
     state = sharding.create_on(mesh, functools.partial(create_state, config))
     rng = np.random.default_rng(0)
     pictures = {d: rng.integers(0, 256, (batch_size, size, size, 3), np.uint8) for d in "ab"}
     batch = sharding.place_batch(pictures, mesh)
 
     since = time.perf_counter()
-    step = jax.jit(make_train_step(config), donate_argnums=0).lower(state, batch).compile()
+    step = jit_train_step(config, mesh).lower(state, batch).compile()
     compiled = time.perf_counter() - since
     costs, memory = step.cost_analysis() or {}, step.memory_analysis()
     flops = costs.get("flops", math.nan)

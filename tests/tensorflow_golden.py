@@ -111,6 +111,7 @@ class Golden:
             d: {
                 "alpha": recorded[f"alpha_{d.upper()}"],
                 "epsilon": recorded.get(f"eps_{d.upper()}", np.zeros_like(self.batch[d])),
+                "deviation": self.batch[d].std(keepdims=True),
             }
             for d in "ab"
         }

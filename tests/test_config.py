@@ -59,6 +59,10 @@ def test_experiments_have_the_fields_of_the_default_and_no_others(path: Path) ->
         ("model.initializer", "xavier", "one of normal, uniform"),
         ("model.rho_start", 1.1, "in [0, 1]"),
         ("model.rho_margin", -0.1, "in [0, 1)"),
+        ("train.accumulate", 0, "1 or more"),
+        ("train.remat", "blocks", "one of none, convolutions, all"),
+        ("train.learning_rate_scaling", "log", "one of none, sqrt, linear"),
+        ("mesh.model", -1, "0 or more"),
         ("loss.kind", "wgan", "one of lsgan, gan, hinge, wgan-gp, wgan-lp, dragan"),
     ],
 )
@@ -111,6 +115,27 @@ def test_devices_that_cannot_share_a_batch_and_the_advice_that_mends_it() -> Non
         check_config(config, device_count=8)
     config.train.batch_size = 16
     check_config(config, device_count=8)
+    config.train.accumulate = 3
+    words = (
+        r"is 16, which 8 devices, in 3 parts each \(config.train.accumulate\), cannot .*size=24$"
+    )
+    with pytest.raises(InputError, match=words):
+        check_config(config, device_count=8)
+    config.train.batch_size = 24
+    check_config(config, device_count=8)
+
+
+def test_devices_that_cannot_share_the_first_dense_layer() -> None:
+    config = get_config()
+    config.train.batch_size, config.mesh.model = 12, 8
+    words = "must divide the 12 devices and the 1048576 rows of the first dense layer; say 4, or 0"
+    with pytest.raises(InputError, match=words):
+        check_config(config, device_count=12)
+    config.mesh.model = 4
+    check_config(config, device_count=12)
+    config.model.light = True
+    with pytest.raises(InputError, match="light generators have nothing to share; say 0"):
+        check_config(config, device_count=12)
 
 
 def test_a_file_keeps_a_config(tmp_path: Path, tiny_config: Callable[[], ConfigDict]) -> None:
@@ -168,7 +193,8 @@ def test_a_run_from_before_there_were_presets_has_pytorchs_conventions(tmp_path:
     for section, fields in {
         "model": ["spectral_norm", "same_padding", "rho_margin"],
         "loss": ["kind", "penalty"],
-        "train": ["decay_kernels_only", "tf1_epsilon"],
+        "train": ["decay_kernels_only", "tf1_epsilon", "accumulate", "remat"],
+        "mesh": ["model"],
     }.items():
         for field in fields:
             del config[section][field]

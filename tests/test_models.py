@@ -2,6 +2,7 @@
 
 import functools
 import json
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,7 @@ from pytorch_golden import DATA, DISCRIMINATORS, GENERATORS, LAYERS, Golden, nhw
 from configs import default
 from ugatit_jax.interop import pytorch
 from ugatit_jax.models import (
+    REMAT,
     build_discriminators,
     build_generator,
     layers,
@@ -190,3 +192,24 @@ def test_generator_gives_the_recorded_inner_activations(golden):
     for name, value in recorded.items():
         expected = nhwc(value) if value.ndim == 4 else value
         np.testing.assert_allclose(ours[name], expected, atol=2e-4, err_msg=name)
+
+
+@pytest.mark.parametrize("network", ["generator", "discriminator"])
+def test_what_rematerialisation_keeps_for_the_backward_pass(network: str) -> None:
+    config, kept = default.get_config("light"), {}
+    pictures = jax.ShapeDtypeStruct((1, 96, 96, 3), jnp.float32)
+    for remat in REMAT:
+        config.train.remat = remat
+        module = build_generator(config)
+        if network == "discriminator":
+            module = build_discriminators(config)["local"]
+        variables = jax.eval_shape(module.init, jax.random.key(0), pictures)
+
+        def pull_back(variables: Any, x: Any, module: Any = module) -> Any:
+            return jax.vjp(lambda v: module.apply(v, x), variables)[1]
+
+        residuals = jax.tree.leaves(jax.eval_shape(pull_back, variables, pictures))
+        parameters = sum(x.size for x in jax.tree.leaves(variables))
+        kept[remat] = sum(x.size for x in residuals) - parameters
+    assert kept["all"] == 96 * 96 * 3  # the picture
+    assert kept["all"] < kept["convolutions"] < kept["none"] / 4

@@ -16,6 +16,7 @@ from ugatit_jax import losses, objective, train_step
 from ugatit_jax.interop.tensorflow import DISCRIMINATORS, discriminator_names
 from ugatit_jax.objective import Networks
 from ugatit_jax.optimizer import select_kernels
+from ugatit_jax.sharding import make_mesh
 
 
 def cases(fast: str) -> list[Any]:
@@ -240,7 +241,7 @@ def one_step(case: str, smoothing: str) -> tuple[Golden, train_step.TrainState, 
     state = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), state).replace(
         generators=golden.generators(), discriminators=discriminators, spectral=spectral
     )
-    step = jax.jit(train_step.make_train_step(golden.config))
+    step = jax.jit(train_step.make_train_step(golden.config, make_mesh(jax.devices()[:1])))
     return golden, *jax.device_get(step(state, golden.batch))
 
 
@@ -311,7 +312,7 @@ def test_every_kind_trains(kind: str, tiny_config: Callable[[], ConfigDict]) -> 
     shape = (2, *config.data.image_size, 3)
     a, b = jax.random.uniform(jax.random.key(0), (2, *shape), minval=-1, maxval=1)
     state = jax.jit(lambda: train_step.create_state(config))()
-    step = jax.jit(train_step.make_train_step(config))
+    step = jax.jit(train_step.make_train_step(config, make_mesh(jax.devices()[:1])))
     records = []
     for _ in range(3):
         state, metrics = step(state, {"a": a, "b": b})

@@ -2,26 +2,32 @@
 
 import re
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from ugatit_jax.sharding import create_on, make_mesh, map_in_batches, place_batch, replicated
+from ugatit_jax.config import check_config
+from ugatit_jax.sharding import (
+    create_on,
+    make_mesh,
+    map_in_batches,
+    place_batch,
+    replicated,
+    training_mesh,
+)
 from ugatit_jax.train import compile_train_step
 from ugatit_jax.train_step import TrainState, create_state
 
 Result = tuple[str, TrainState, dict[str, jax.Array]]
 
 
-def test_the_mesh_has_one_axis_over_all_devices_or_the_given_ones() -> None:
-    assert dict(make_mesh().shape) == {"data": 8}
+def test_the_mesh_is_of_all_devices_or_the_given_ones() -> None:
+    assert dict(make_mesh().shape) == {"data": 8, "model": 1}
     some = jax.devices()[3:5]
-    assert make_mesh(some).devices.tolist() == some
+    assert make_mesh(some).devices.ravel().tolist() == some
 
 
 def test_a_batch_is_split_in_order_without_conversion() -> None:
@@ -59,8 +65,10 @@ def test_items_are_mapped_in_batches_of_one_shape(count: int) -> None:
         assert result["sum"] == item.sum()
 
 
-def run_step(config: ConfigDict, mesh: Mesh) -> Result:
+def run_step(config: ConfigDict, devices: list[jax.Device]) -> Result:
     """The program of a training step, and what it makes of the first state and a batch of noise."""
+    check_config(config, len(devices))
+    mesh = training_mesh(config, devices)
     state = create_on(mesh, lambda: create_state(config))
     rng = np.random.default_rng(0)
     shape = (config.train.batch_size, *config.data.image_size, 3)
@@ -71,38 +79,81 @@ def run_step(config: ConfigDict, mesh: Mesh) -> Result:
 
 
 @pytest.fixture(scope="module")
-def of_eight(tiny_config: Callable[[], ConfigDict]) -> Result:
-    return run_step(tiny_config(), make_mesh())
+def full_config(tiny_config: Callable[[], ConfigDict]) -> Callable[[], ConfigDict]:
+    """Of generators whose first dense layer the devices share."""
+
+    def config() -> ConfigDict:
+        config = tiny_config()
+        config.model.light = False
+        return config
+
+    return config
 
 
 @pytest.fixture(scope="module")
-def of_one(tiny_config: Callable[[], ConfigDict]) -> Result:
-    return run_step(tiny_config(), make_mesh(jax.devices()[:1]))
+def of_one(full_config: Callable[[], ConfigDict]) -> Result:
+    return run_step(full_config(), jax.devices()[:1])
 
 
-def test_losses_are_those_of_one_device(of_eight: Result, of_one: Result) -> None:
-    eight, one = jax.device_get((of_eight[2], of_one[2]))
-    assert eight.keys() == one.keys()
-    for name, value in one.items():
-        np.testing.assert_allclose(eight[name], value, rtol=1e-5, err_msg=name)
+@pytest.fixture(scope="module")
+def of_eight(full_config: Callable[[], ConfigDict]) -> Result:
+    return run_step(full_config(), jax.devices())
 
 
-def test_gradients_are_those_of_one_device(of_eight: Result, of_one: Result) -> None:
+@pytest.fixture(scope="module")
+def in_parts(full_config: Callable[[], ConfigDict]) -> Result:
+    """On 2 × 2 devices, a picture at a time, and with most activations computed twice."""
+    config = full_config()
+    config.mesh.model, config.train.accumulate, config.train.remat = 2, 2, "convolutions"
+    return run_step(config, jax.devices()[:4])
+
+
+@pytest.mark.parametrize("how", ["of_eight", "in_parts"])
+def test_losses_and_gradients_are_those_of_one_device(
+    how: str, of_one: Result, request: pytest.FixtureRequest
+) -> None:
+    _, state, metrics = request.getfixturevalue(how)
+    _, state_of_one, metrics_of_one = of_one
+    assert metrics.keys() == metrics_of_one.keys()
+    for name, value in metrics_of_one.items():
+        np.testing.assert_allclose(metrics[name], value, rtol=1e-5, err_msg=name)
     # Adam's first moment after the first step is the gradient times 1 - beta1; the parameters
     # themselves say less: Adam's first step has the same length whatever the gradient's.
     for network in ("generator", "discriminator"):
-        eight, one = (gradients(state, network) for _, state, _ in (of_eight, of_one))
-        assert len(one) > 20
-        for name, gradient in one.items():
+        ours, of_one_device = gradients(state, network), gradients(state_of_one, network)
+        assert len(of_one_device) > 20
+        for name, gradient in of_one_device.items():
             length = np.linalg.norm(gradient)
             assert length > 0, name
-            assert np.linalg.norm(eight[name] - gradient) < 1e-4 * length, name
+            assert np.linalg.norm(ours[name] - gradient) < 1e-4 * length, name
 
 
 def gradients(state: TrainState, network: str) -> dict[str, np.ndarray]:
     moments = getattr(state, f"{network}_optimizer")[1].mu
     leaves = jax.tree_util.tree_flatten_with_path(moments)[0]
     return {jax.tree_util.keystr(path): np.asarray(value) for path, value in leaves}
+
+
+def test_the_first_dense_layer_is_shared_with_its_moments_and_average(of_eight: Result) -> None:
+    state = of_eight[1]
+    adam = state.generator_optimizer[1]
+    for tree in (state.generators, adam.mu, adam.nu, state.ema):
+        kernel = tree["a2b"]["mlp"]["fc_0"]["kernel"]
+        assert kernel.shape == (1024, 16)
+        rows = [shard.index[0].indices(1024)[:2] for shard in kernel.addressable_shards]
+        assert sorted(rows) == [(i, i + 128) for i in range(0, 1024, 128)]
+        assert tree["b2a"]["mlp"]["fc_1"]["kernel"].is_fully_replicated
+
+
+def test_how_many_devices_share_it_follows_from_config_and_devices(
+    full_config: Callable[[], ConfigDict], tiny_config: Callable[[], ConfigDict]
+) -> None:
+    config = full_config()
+    assert dict(training_mesh(config).shape) == {"data": 1, "model": 8}
+    assert dict(training_mesh(config, jax.devices()[:6]).shape) == {"data": 3, "model": 2}
+    config.mesh.model = 4
+    assert dict(training_mesh(config).shape) == {"data": 2, "model": 4}
+    assert dict(training_mesh(tiny_config()).shape) == {"data": 8, "model": 1}
 
 
 def collectives(program: str) -> list[tuple[str, int]]:
@@ -119,19 +170,26 @@ def count_elements(shapes: str) -> int:
     return sum(int(np.prod([int(n) for n in size.split(",") if n])) for size in sizes)
 
 
-def count_parameters(tree: Any) -> int:
-    return sum(leaf.size for leaf in jax.tree.leaves(tree))
-
-
-def test_a_step_reduces_gradients_and_losses_and_exchanges_nothing_else(
+def test_a_step_exchanges_gradients_and_losses_once_and_what_the_first_dense_layer_needs(
     of_eight: Result, of_one: Result
 ) -> None:
     assert collectives(of_one[0]) == []
-    program, state, _ = of_eight
-    found = collectives(program)
-    assert {kind for kind, _ in found} == {"all-reduce"}
-    # The discriminators' gradients, the generators' as their two passes (first and cycle) make
-    # them, and the losses. Merging and taking apart real and fake halves must not show up here.
-    assert len(found) <= 4  # 3 today: XLA merges what is ready at the same time
-    gradients = count_parameters(state.discriminators) + 2 * count_parameters(state.generators)
-    assert gradients <= sum(size for _, size in found) < 1.01 * gradients
+    program, state, metrics = of_eight
+    found: dict[str, list[int]] = {}
+    for kind, size in collectives(program):
+        found.setdefault(kind, []).append(size)
+    # The gradients of the discriminators and their losses, then those of the generators. Merging
+    # and taking apart halves of a batch must not show up here, nor that the gradients are made in
+    # two passes, nor the dense layer's kernels.
+    kernels = 2 * 1024 * 16
+    parameters = jax.tree.leaves((state.discriminators, state.generators))
+    reduced = sum(leaf.size for leaf in parameters) - kernels
+    assert len(found["all-reduce"]) <= 4
+    assert reduced < sum(found["all-reduce"]) <= reduced + len(metrics)
+    # Each generator's dense layer: 2 pictures per device in the first pass, 1 on the way back.
+    pictures = [1, 1, 2, 2]
+    forward_and_backward = sorted(1024 * n for n in 2 * pictures)
+    assert sorted(found["all-to-all"]) == forward_and_backward
+    assert sorted(found["reduce-scatter"]) == [16 * n for n in pictures]
+    assert sorted(found["all-gather"]) == [8 * 16 * n for n in pictures]
+    assert len(found) == 4

@@ -16,6 +16,7 @@ from configs import default
 from ugatit_jax import losses, objective, optimizer, train_step
 from ugatit_jax.interop import pytorch
 from ugatit_jax.objective import Networks
+from ugatit_jax.sharding import make_mesh
 from ugatit_jax.train_step import TrainState
 
 STEPS = (1, 2, 3)
@@ -211,6 +212,17 @@ def test_learning_rate_is_the_recorded_one_but_never_negative_nor_shifted(case):
     assert schedule(config.train.steps - 1) == 0
 
 
+@pytest.mark.parametrize(("rule", "factor"), [("none", 1), ("sqrt", 4), ("linear", 16)])
+def test_learning_rate_of_larger_batches(rule: str, factor: float) -> None:
+    config = default.get_config()
+    assert config.train.learning_rate_scaling == "none"
+    config.train.learning_rate_scaling, config.train.batch_size = rule, 16
+    schedule = optimizer.learning_rate(config)
+    for count in (0, 750_000):
+        expected = factor * optimizer.learning_rate(default.get_config())(count)
+        np.testing.assert_allclose(schedule(count), expected, rtol=1e-6)
+
+
 # --- The production step: one power iteration per update, real and fake in one call ------------
 
 
@@ -257,7 +269,9 @@ def test_one_production_step(production):
     config.train.ema_decay = 0.9
     state = state.replace(ema=jax.tree.map(lambda x: 0 * x, state.generators))
     levels = {d: np.rint((x + 1) * 127.5).astype(np.uint8) for d, x in golden.batch(1).items()}
-    lowered = jax.jit(train_step.make_train_step(config)).lower(state, levels)
+    lowered = jax.jit(train_step.make_train_step(config, make_mesh(jax.devices()[:1]))).lower(
+        state, levels
+    )
     after, metrics = lowered.compile()(state, levels)
     recorded = golden.losses(1)
     # The recorded discriminators had vectors that were not converged: near, not equal.
@@ -282,7 +296,7 @@ def test_bfloat16_and_rectangles_leave_state_and_losses_in_float32(variant):
     config.model.base_width, config.train.ema_decay = 8, 0.9
     state = jax.eval_shape(lambda: train_step.create_state(config))
     picture = jax.ShapeDtypeStruct((2, 96, 128, 3), jnp.uint8)
-    step = train_step.make_train_step(config)
+    step = train_step.make_train_step(config, make_mesh(jax.devices()[:1]))
     after, metrics = jax.eval_shape(step, state, {"a": picture, "b": picture})
     assert jax.tree.map(jnp.shape, after) == jax.tree.map(jnp.shape, state)
     for value in [*jax.tree.leaves(after), *metrics.values()]:

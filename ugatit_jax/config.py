@@ -10,7 +10,15 @@ from ml_collections import ConfigDict
 
 from ugatit_jax.errors import InputError
 from ugatit_jax.losses import KINDS
-from ugatit_jax.models import DTYPES, INITIALIZERS, Conventions, minimum_size
+from ugatit_jax.models import (
+    DTYPES,
+    INITIALIZERS,
+    REMAT,
+    Conventions,
+    first_dense_rows,
+    minimum_size,
+)
+from ugatit_jax.optimizer import LEARNING_RATE_SCALING
 
 # Fields that decide the shapes and the meaning of the parameters.
 ARCHITECTURE = (
@@ -26,6 +34,7 @@ AT_LEAST_ONE = (
     "model.residual_blocks",
     "train.steps",
     "train.batch_size",
+    "train.accumulate",
     "log_every",
     "samples.count",
     "checkpoint.every",
@@ -33,6 +42,7 @@ AT_LEAST_ONE = (
 )
 NOT_NEGATIVE = (
     "data.cache_gib",
+    "mesh.model",
     "loss.adversarial",
     "loss.penalty",
     "loss.cycle",
@@ -49,7 +59,14 @@ FRACTIONS = ("train.beta1", "train.beta2", "train.ema_decay", "model.rho_margin"
 BEFORE_THERE_WERE: dict[str, dict[str, Any]] = {
     "model": dataclasses.asdict(Conventions()),
     "loss": {"kind": "lsgan", "penalty": 10.0},
-    "train": {"decay_kernels_only": False, "tf1_epsilon": False},
+    "train": {
+        "decay_kernels_only": False,
+        "tf1_epsilon": False,
+        "accumulate": 1,
+        "remat": "none",
+        "learning_rate_scaling": "none",
+    },
+    "mesh": {"model": 0},
     "eval": {"every": 0, "pictures": 1_000, "features": "auto"},
 }
 
@@ -65,6 +82,12 @@ def check_config(config: ConfigDict, device_count: int) -> None:
         (("model.rho_start",), lambda v: 0 <= v <= 1, "in [0, 1]"),
         (("loss.kind",), KINDS.__contains__, f"one of {', '.join(KINDS)}"),
         (("model.initializer",), INITIALIZERS.__contains__, f"one of {', '.join(INITIALIZERS)}"),
+        (("train.remat",), REMAT.__contains__, f"one of {', '.join(REMAT)}"),
+        (
+            ("train.learning_rate_scaling",),
+            LEARNING_RATE_SCALING.__contains__,
+            f"one of {', '.join(LEARNING_RATE_SCALING)}",
+        ),
         (("model.local_layers", "model.global_layers"), lambda v: v >= 3, "3 or more"),
         (("eval.pictures",), lambda v: v >= 2, "2 or more"),
         (("seed",), lambda v: 0 <= v < 2**31, "0 to 2147483647"),
@@ -74,12 +97,29 @@ def check_config(config: ConfigDict, device_count: int) -> None:
             if not good(value):
                 raise InputError(f"config.{field} is {value!r}; it must be {what}")
     _check_image_size(config)
-    batch_size = config.train.batch_size
-    if batch_size % device_count:
-        fitting = math.ceil(batch_size / device_count) * device_count
+    _check_mesh(config, device_count)
+    batch_size, accumulate = config.train.batch_size, config.train.accumulate
+    parts = device_count * accumulate
+    if batch_size % parts:
+        fitting = math.ceil(batch_size / parts) * parts
+        each = f", in {accumulate} parts each (config.train.accumulate)," if accumulate > 1 else ""
         raise InputError(
-            f"config.train.batch_size is {batch_size}, which {device_count} devices cannot share "
-            f"evenly; say --config.train.batch_size={fitting}"
+            f"config.train.batch_size is {batch_size}, which {device_count} devices{each} cannot "
+            f"share evenly; say --config.train.batch_size={fitting}"
+        )
+
+
+def _check_mesh(config: ConfigDict, device_count: int) -> None:
+    model, rows = config.mesh.model, first_dense_rows(config)
+    if model > 1 and config.model.light:
+        raise InputError(
+            f"config.mesh.model is {model}, and light generators have nothing to share; say 0"
+        )
+    if model and (device_count % model or rows % model):
+        most = math.gcd(device_count, rows)
+        raise InputError(
+            f"config.mesh.model is {model}, which must divide the {device_count} devices and the "
+            f"{rows} rows of the first dense layer; say {most}, or 0 for as many as can be"
         )
 
 

@@ -68,14 +68,13 @@ class KidCurve:
             "pictures": {name: len(domain) for name, domain in pictures.items()},
         }
         self._points = _read_points(workdir / "kid.json", self._protocol, start)
-        self._mesh = sharding.make_mesh()
-        generator = build_generator(config)
+        self._mesh = sharding.training_mesh(config)
+        generator = build_generator(config, split_over="model")
 
-        @functools.partial(jax.jit, out_shardings=sharding.replicated(self._mesh))
         def apply(params: Any, batch: jax.Array) -> jax.Array:
             return translate(generator, params, images.to_float(batch)).image
 
-        self._apply = apply
+        self._apply = sharding.map_over_devices(apply, self._mesh)
 
     def is_due(self, step: int) -> bool:
         """Say whether `eval.every` asks for a point after this step; the last one has one."""

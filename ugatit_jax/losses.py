@@ -42,14 +42,15 @@ def one_sided_penalty(norms: Array) -> Array:
 
 
 def penalty_pictures(
-    real: Array, fake: Array, alpha: Array, epsilon: Array, near_real: bool
+    real: Array, fake: Array, alpha: Array, epsilon: Array, deviation: Array, near_real: bool
 ) -> Array:
     """Return pictures [N, H, W, 3] to take a gradient penalty at, from uniform random numbers.
 
     They are the share alpha [N, 1, 1, 1] of the way from real pictures to fake ones, or with
-    `near_real` to themselves under uniform noise epsilon [N, H, W, 3] of half their deviation.
+    `near_real` to themselves under uniform noise epsilon [N, H, W, 3] of half their deviation
+    [N, 1, 1, 1], which is that of the whole batch.
     """
-    end = real + 0.5 * real.std() * epsilon if near_real else fake
+    end = real + 0.5 * deviation * epsilon if near_real else fake
     return real + alpha * (end - real)
 
 

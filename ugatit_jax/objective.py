@@ -25,6 +25,7 @@ from ugatit_jax.models import (
 )
 
 Batch = dict[str, Array]  # {'a', 'b'}: [N, H, W, 3], float in [-1, 1]
+Noise = dict[str, dict[str, Array]]  # {'a', 'b'}: what `losses.penalty_pictures` wants besides
 Metrics = dict[str, Array]
 PullBack = Callable[..., tuple[Any]]
 SCALES = ("local", "global")
@@ -37,9 +38,9 @@ class Networks(NamedTuple):
     discriminators: dict[str, Discriminator]
 
 
-def build_networks(config: ConfigDict) -> Networks:
-    """Return the networks that a (checked) config describes."""
-    return Networks(build_generator(config), build_discriminators(config))
+def build_networks(config: ConfigDict, split_over: str | None = None) -> Networks:
+    """Return the networks that a (checked) config describes; `split_over`: see build_generator."""
+    return Networks(build_generator(config, split_over), build_discriminators(config))
 
 
 def iterate_spectral(discriminators: Any, spectral: Any) -> Any:
@@ -145,7 +146,7 @@ def discriminator_loss(
     weights: ConfigDict,
     batch: Batch,
     fakes: Batch,
-    noise: dict[str, dict[str, Array]],
+    noise: Noise,
 ) -> tuple[Array, Metrics]:
     """Return lambda_1 times the adversarial term as the discriminators see it, and its parts.
 

@@ -1,5 +1,7 @@
 """How parameters move: Adam, its learning rate, and the projection of rho."""
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -7,6 +9,14 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 from ml_collections import ConfigDict
+
+# What multiplies the rate of a batch of one picture for a batch of n: nothing; its square root, by
+# which Adam's path stays that of small batches (Malladi et al., 2022); or n, the rule for SGD.
+LEARNING_RATE_SCALING: dict[str, Callable[[int], float]] = {
+    "none": lambda n: 1.0,
+    "sqrt": math.sqrt,
+    "linear": float,
+}
 
 
 def build_optimizer(config: ConfigDict) -> optax.GradientTransformation:
@@ -41,11 +51,14 @@ def learning_rate(config: ConfigDict) -> optax.Schedule:
     """Return the rate by count of finished steps: constant for a half, then linearly to 0.
 
     With n steps and h = n // 2, step s (from 1) has rate·min(1, 1 - (s - h) / h), never below 0.
+    The rate is that of the config, scaled by its rule for the batch size.
     """
     half = max(config.train.steps // 2, 1)
+    scale = LEARNING_RATE_SCALING[config.train.learning_rate_scaling]
+    rate = config.train.learning_rate * scale(config.train.batch_size)
 
     def schedule(count: Array) -> Array:
-        return config.train.learning_rate * jnp.clip(1 - (count + 1 - half) / half, 0.0, 1.0)
+        return rate * jnp.clip(1 - (count + 1 - half) / half, 0.0, 1.0)
 
     return schedule
 

@@ -1,50 +1,164 @@
-"""Devices: the mesh, and where the state and the batches lie on it."""
+"""Devices: the mesh, and where the state and the batches lie on it.
 
+Pictures are split over all devices, which are the two axes of the mesh together. Every device has
+a copy of the parameters, but for those of `SPLIT`: the devices along the axis 'model' share them.
+"""
+
+import functools
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.experimental.mesh_utils import create_hybrid_device_mesh
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from ml_collections import ConfigDict
 
+from ugatit_jax.models import first_dense_rows
+
 T = TypeVar("T")
 
+AXES = ("data", "model")
+# The end of a parameter's path, and how it lies on the mesh. So do its Adam moments and average.
+SPLIT = {("mlp", "fc_0", "kernel"): P("model")}
 
-def make_mesh(devices: list[jax.Device] | None = None) -> Mesh:
-    """Return a mesh with one axis, 'data', over all devices (or the given ones), slice by slice."""
+
+def make_mesh(devices: Sequence[jax.Device] | None = None, model: int = 1) -> Mesh:
+    """Return a mesh of all devices (or the given ones), `model` of them along 'model'."""
     devices = jax.devices() if devices is None else devices
     slices = len({getattr(device, "slice_index", 0) for device in devices})
-    auto = (AxisType.Auto,)
+    shape, auto = (len(devices) // slices // model, model), (AxisType.Auto,) * 2
     if slices == 1:
-        return jax.make_mesh((len(devices),), ("data",), axis_types=auto, devices=devices)
-    arranged = create_hybrid_device_mesh((len(devices) // slices,), (slices,), devices)
-    return Mesh(arranged, ("data",), axis_types=auto)
+        return jax.make_mesh(shape, AXES, axis_types=auto, devices=devices)
+    # Of several TPU slices, which JAX's own function does not take: one after the other.
+    return Mesh(create_hybrid_device_mesh(shape, (slices, 1), devices), AXES, axis_types=auto)
 
 
-def training_mesh(config: ConfigDict, devices: list[jax.Device] | None = None) -> Mesh:
+def training_mesh(config: ConfigDict, devices: Sequence[jax.Device] | None = None) -> Mesh:
     """Return the mesh that a (checked) config is trained on."""
-    return make_mesh(devices)
+    devices = jax.devices() if devices is None else devices
+    return make_mesh(devices, config.mesh.model or _most_along_model(config, devices))
+
+
+def _most_along_model(config: ConfigDict, devices: Sequence[jax.Device]) -> int:
+    """As many devices as can share the first dense layer, of one slice: they talk fast."""
+    if config.model.light:
+        return 1
+    slices = len({getattr(device, "slice_index", 0) for device in devices})
+    return math.gcd(len(devices) // slices, first_dense_rows(config))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """Return the sharding of the state: a copy on every device."""
+    """Return the sharding of what every device has a copy of."""
     return NamedSharding(mesh, P())
 
 
 def over_data(mesh: Mesh) -> NamedSharding:
     """Return the sharding of a batch: its first axis is split over the devices."""
-    return NamedSharding(mesh, P("data"))
+    return NamedSharding(mesh, P(AXES))
+
+
+def partition(state: Any) -> Any:
+    """Return how every array of a state, or of a part of it, lies on the mesh: a tree of P."""
+
+    def spec(path: tuple[Any, ...], _: Any) -> P:
+        names = tuple(getattr(entry, "key", None) for entry in path)
+        return next((p for end, p in SPLIT.items() if names[-len(end) :] == end), P())
+
+    return jax.tree.map_with_path(spec, state)
+
+
+def shardings(mesh: Mesh, state: Any) -> Any:
+    """Return the sharding of every array of a state, or of a part of it."""
+    return jax.tree.map(lambda spec: NamedSharding(mesh, spec), partition(state))
 
 
 def create_on(mesh: Mesh, create: Callable[[], T]) -> T:
-    """Run a function of no arguments on every device, and return what it made, replicated."""
+    """Run a function of no arguments, and return the state that it made, where it belongs."""
     # It runs once: to optimise it takes five times as long as to compile it plainly.
     plainly = {"xla_backend_optimization_level": 0}
-    return jax.jit(create, out_shardings=replicated(mesh), compiler_options=plainly)()
+    places = shardings(mesh, jax.eval_shape(create))
+    return jax.jit(create, out_shardings=places, compiler_options=plainly)()
+
+
+def map_over_devices(
+    apply: Callable[[Any, jax.Array], Any], mesh: Mesh
+) -> Callable[[Any, jax.Array], Any]:
+    """Return `apply(params, batch)`, jitted, each device with pictures of its own.
+
+    params: as `create_on` placed them. apply: sees a device's share of them and of the batch, and
+    returns arrays whose first axis is the batch; they are replicated in the end.
+    """
+
+    @functools.partial(jax.jit, out_shardings=replicated(mesh))
+    def on_all(params: Any, batch: jax.Array) -> Any:
+        mapped = jax.shard_map(
+            apply, mesh=mesh, in_specs=(partition(params), P(AXES)), out_specs=P(AXES)
+        )
+        return mapped(params, batch)
+
+    return on_all
+
+
+# --- Inside `jax.shard_map` over both axes --------------------------------------------------------
+
+
+def vary(state: Any) -> Any:
+    """Mark a state's arrays as a device's own: derivatives with respect to them are then, too.
+
+    Those with respect to what all devices share would be summed over them wherever it is used.
+    """
+
+    def mark(x: jax.Array, spec: P) -> jax.Array:
+        return jax.lax.pcast(x, _shared_over(spec), to="varying")
+
+    return jax.tree.map(mark, state, partition(state))
+
+
+def _shared_over(spec: P) -> tuple[str, ...]:
+    return tuple(axis for axis in AXES if axis not in spec)
+
+
+def mean_over_devices(tree: Any) -> Any:
+    """Average what each device computed of its pictures; a gradient's mean lies as in `partition`.
+
+    What is shared along 'model' has the derivatives of all those devices' losses already.
+    """
+
+    def mean(x: jax.Array, spec: P) -> jax.Array:
+        devices = jax.lax.axis_size(AXES)
+        # XLA would copy all gradients for the sum over one device, on a CPU.
+        return x if devices == 1 else jax.lax.psum(x, _shared_over(spec)) / devices
+
+    return jax.tree.map(mean, tree, partition(tree))
+
+
+def over_microbatches(function: Callable[[Any], T], batch: Any, count: int) -> T:
+    """Return the mean of what `function` makes of `count` equal parts of a batch, one at a time.
+
+    function: returns arrays of a device's own, as gradients and losses are that `vary` leads to.
+    """
+    if count == 1:
+        return function(batch)
+    parts = jax.tree.map(lambda x: x.reshape(count, -1, *x.shape[1:]), batch)
+    first = jax.tree.map(lambda x: x[0], parts)
+    zeros = jax.tree.map(
+        lambda x: jax.lax.pcast(jnp.zeros(x.shape, x.dtype), AXES, to="varying"),
+        jax.eval_shape(function, first),
+    )
+
+    def add(total: Any, part: Any) -> tuple[Any, None]:
+        return jax.tree.map(jnp.add, total, function(part)), None
+
+    total, _ = jax.lax.scan(add, zeros, parts)
+    return jax.tree.map(lambda x: x / count, total)
+
+
+# --- Batches --------------------------------------------------------------------------------------
 
 
 def place_batch(batch: dict[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:

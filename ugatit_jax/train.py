@@ -52,7 +52,7 @@ def train(config: ConfigDict, workdir: Path) -> int:
         same["pictures"] = [domain.names for domain in (dataset.train_a, dataset.train_b)]
 
     _say("drawing the first weights…")
-    mesh = sharding.make_mesh()
+    mesh = sharding.training_mesh(config)
     state = sharding.create_on(mesh, functools.partial(create_state, config))
     with (
         checkpoint.open_checkpoints(workdir, config) as checkpoints,
@@ -231,7 +231,13 @@ class Sampler:
         self._real_a, self._real_b = (
             self._spread(domain, count) for domain in (domain_a, domain_b)
         )
-        self._sample = jax.jit(functools.partial(sample, build_generator(config)))
+        self._mesh = sharding.training_mesh(config)
+        generator = build_generator(config, split_over="model")
+
+        def apply(params: Any, pairs: jax.Array) -> dict[str, dict[str, jax.Array]]:
+            return sample(generator, params, pairs[:, 0], pairs[:, 1])
+
+        self._sample = sharding.map_over_devices(apply, self._mesh)
 
     def _spread(self, domain: datasets.Domain, count: int) -> np.ndarray:
         domain = dataclasses.replace(domain, size=tuple(self._config.data.image_size))
@@ -245,8 +251,11 @@ class Sampler:
 
     def grid(self, state: TrainState, step: int) -> np.ndarray:
         """Return the sample grid, uint8 [H, W, 3], of the generators (their average, if kept)."""
-        samples = self._sample(state.best_generators, self._real_a, self._real_b)
-        return visualize.sample_grid(jax.device_get(samples), step)
+        pairs = np.stack([self._real_a, self._real_b], axis=1)
+        params, count = state.best_generators, len(pairs)
+        results = sharding.map_in_batches(self._sample, params, pairs, count, self._mesh)
+        samples = jax.tree.map(lambda *pictures: np.stack(pictures), *results)
+        return visualize.sample_grid(samples, step)
 
 
 class StopSignal:

@@ -3,6 +3,7 @@
 The discriminators of both domains are updated first, then both generators, on the same batch.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -12,14 +13,16 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
 from ml_collections import ConfigDict
 
-from ugatit_jax import images, sharding
+from ugatit_jax import images, losses, sharding
 from ugatit_jax.models import Generator
 from ugatit_jax.objective import (
     SCALES,
     Batch,
     Metrics,
+    Noise,
     build_networks,
     discriminator_loss,
     generator_gradients,
@@ -28,6 +31,7 @@ from ugatit_jax.objective import (
     translate,
 )
 from ugatit_jax.optimizer import build_optimizer, clip_rho
+from ugatit_jax.sharding import AXES
 
 
 @flax.struct.dataclass
@@ -79,99 +83,132 @@ def create_state(config: ConfigDict) -> TrainState:
     )
 
 
-def draw_noise(config: ConfigDict, step: Array, batch: Batch) -> dict[str, dict[str, Array]]:
-    """Return what `losses.penalty_pictures` needs for a step, by domain."""
+def draw_noise(config: ConfigDict, step: Array, batch: Batch) -> Noise:
+    """Return what `losses.penalty_pictures` needs for a step, by domain; {} without a penalty."""
+    if losses.KINDS[config.loss.kind].penalty is None:
+        return {}
     noise = {}
     for i, domain in enumerate(("a", "b")):
         key = jax.random.fold_in(jax.random.fold_in(jax.random.key(config.seed), step), i)
         of_alpha, of_epsilon = jax.random.split(key)
         pictures = batch[domain]
+        one_each = (len(pictures), 1, 1, 1)
         noise[domain] = {
-            "alpha": jax.random.uniform(of_alpha, (len(pictures), 1, 1, 1)),
+            "alpha": jax.random.uniform(of_alpha, one_each),
             "epsilon": jax.random.uniform(of_epsilon, pictures.shape),
+            "deviation": jnp.broadcast_to(pictures.std(), one_each),
         }
     return noise
 
 
 def make_train_step(
-    config: ConfigDict,
+    config: ConfigDict, mesh: Mesh
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
-    """Return the training step of a (checked) config, to be jitted by the caller.
+    """Return the training step of a (checked) config on a mesh, to be jitted by the caller.
+
+    Each device computes the gradients of its own pictures, `config.train.accumulate` parts of them
+    one after the other. They are averaged once per update, and every device makes the same one.
 
     Metrics are scalars: 'generator/total' and 'discriminator/total' with the config's weights;
     without them the terms, 'generator/adversarial', 'generator/cycle', 'generator/identity',
     'generator/cam', 'discriminator/adversarial', and 'discriminator/penalty' where the kind has
     one; and their parts by domain, direction and scale.
     """
-    networks, optimizer = build_networks(config), build_optimizer(config)
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         batch = {
             domain: images.to_float(pictures) if pictures.dtype == jnp.uint8 else pictures
             for domain, pictures in batch.items()
         }
-
-        first, pull_back = open_first_pass(networks.generator, state.generators, batch)
-        fakes = {"a": first.fake_a.image, "b": first.fake_b.image}
         noise = draw_noise(config, state.step, batch)
-        spectral = iterate_spectral(state.discriminators, state.spectral)
-        (_, d_terms), grads = jax.value_and_grad(discriminator_loss, 1, has_aux=True)(
-            networks, state.discriminators, spectral, config.loss, batch, fakes, noise
+        places = sharding.partition(state)
+        on_devices = jax.shard_map(
+            functools.partial(_step_on_device, config),
+            mesh=mesh,
+            in_specs=(places, P(AXES), P(AXES)),
+            out_specs=(places, P()),
+            check_vma=mesh.size > 1,  # on one device nothing is summed, which types cannot tell
         )
-        updates, discriminator_optimizer = optimizer.update(
-            grads, state.discriminator_optimizer, state.discriminators
-        )
-        discriminators = optax.apply_updates(state.discriminators, updates)
-
-        spectral = iterate_spectral(discriminators, spectral)
-        grads, g_terms = generator_gradients(
-            networks,
-            state.generators,
-            first,
-            pull_back,
-            discriminators,
-            spectral,
-            config.loss,
-            batch,
-        )
-        updates, generator_optimizer = optimizer.update(
-            grads, state.generator_optimizer, state.generators
-        )
-        generators = clip_rho(optax.apply_updates(state.generators, updates))
-
-        ema = state.ema
-        if ema is not None:
-            ema = optax.incremental_update(generators, ema, 1 - config.train.ema_decay)
-        metrics = {f"discriminator/{name}": term for name, term in d_terms.items()}
-        metrics |= {f"generator/{name}": term for name, term in g_terms.items()}
-        return TrainState(
-            step=state.step + 1,
-            generators=generators,
-            discriminators=discriminators,
-            spectral=spectral,
-            generator_optimizer=generator_optimizer,
-            discriminator_optimizer=discriminator_optimizer,
-            ema=ema,
-        ), metrics
+        return on_devices(state, batch, noise)
 
     return step
 
 
-def state_shardings(config: ConfigDict, mesh: Mesh) -> TrainState:
-    """Return where every array of the state lies on a mesh, as a TrainState of shardings."""
-    shapes = jax.eval_shape(lambda: create_state(config))
-    return jax.tree.map(lambda _: sharding.replicated(mesh), shapes)
+def _step_on_device(
+    config: ConfigDict, state: TrainState, batch: Batch, noise: Noise
+) -> tuple[TrainState, Metrics]:
+    """Do a step with a device's share of the batch."""
+    networks, optimizer = build_networks(config, split_over="model"), build_optimizer(config)
+    in_parts = functools.partial(
+        sharding.over_microbatches, batch=(batch, noise), count=config.train.accumulate
+    )
+    generators = sharding.vary(state.generators)
+    open_pass = functools.partial(open_first_pass, networks.generator, generators)
+    # Of a batch in one part, the first pass serves both updates. Of more, none can be kept.
+    kept = open_pass(batch) if config.train.accumulate == 1 else None
+
+    spectral = iterate_spectral(state.discriminators, state.spectral)
+
+    def for_discriminators(part: tuple[Batch, Noise]) -> tuple[Any, Metrics]:
+        batch, noise = part
+        first, _ = kept or open_pass(batch)
+        fakes = {"a": first.fake_a.image, "b": first.fake_b.image}
+        discriminators = sharding.vary(state.discriminators)
+        (_, terms), grads = jax.value_and_grad(discriminator_loss, 1, has_aux=True)(
+            networks, discriminators, spectral, config.loss, batch, fakes, noise
+        )
+        return grads, terms
+
+    grads, d_terms = sharding.mean_over_devices(in_parts(for_discriminators))
+    updates, discriminator_optimizer = optimizer.update(
+        grads, state.discriminator_optimizer, state.discriminators
+    )
+    discriminators = optax.apply_updates(state.discriminators, updates)
+    spectral = iterate_spectral(discriminators, spectral)
+
+    def for_generators(part: tuple[Batch, Noise]) -> tuple[Any, Metrics]:
+        batch, _ = part
+        opened = kept or open_pass(batch)
+        return generator_gradients(
+            networks, generators, *opened, discriminators, spectral, config.loss, batch
+        )
+
+    grads, g_terms = sharding.mean_over_devices(in_parts(for_generators))
+    updates, generator_optimizer = optimizer.update(
+        grads, state.generator_optimizer, state.generators
+    )
+    after = clip_rho(optax.apply_updates(state.generators, updates))
+
+    ema = state.ema
+    if ema is not None:
+        ema = optax.incremental_update(after, ema, 1 - config.train.ema_decay)
+    metrics = {f"discriminator/{name}": term for name, term in d_terms.items()}
+    metrics |= {f"generator/{name}": term for name, term in g_terms.items()}
+    return TrainState(
+        step=state.step + 1,
+        generators=after,
+        discriminators=discriminators,
+        spectral=spectral,
+        generator_optimizer=generator_optimizer,
+        discriminator_optimizer=discriminator_optimizer,
+        ema=ema,
+    ), metrics
 
 
-def jit_train_step(config: ConfigDict, mesh: Mesh) -> Any:
-    """Return the jitted training step on a mesh; it consumes the state that it is given."""
-    state_on = state_shardings(config, mesh)
+def jit_train_step(config: ConfigDict, mesh: Mesh) -> jax.stages.Wrapped:
+    """Return the training step on a mesh, jitted; it consumes the state that it is given."""
+    places, on_data = state_shardings(config, mesh), sharding.over_data(mesh)
     return jax.jit(
-        make_train_step(config),
-        in_shardings=(state_on, sharding.over_data(mesh)),
-        out_shardings=(state_on, sharding.replicated(mesh)),
+        make_train_step(config, mesh),
+        in_shardings=(places, on_data),
+        out_shardings=(places, sharding.replicated(mesh)),
         donate_argnums=0,
     )
+
+
+def state_shardings(config: ConfigDict, mesh: Mesh) -> TrainState:
+    """Return where every array of a config's state lies on a mesh."""
+    return sharding.shardings(mesh, jax.eval_shape(functools.partial(create_state, config)))
 
 
 def sample(

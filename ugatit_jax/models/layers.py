@@ -85,6 +85,39 @@ class Conv(nn.Module):
         return x
 
 
+class RowParallelDense(nn.Module):
+    """A dense layer whose kernel's rows may lie on several devices (row parallelism, Megatron-LM).
+
+    Parameters are `kernel` [in, features] and `bias` [features]. Where it is applied inside a
+    mapped axis, `split_over`, each device holds its share of the kernel's rows and has pictures of
+    its own. All pictures' features go to where their rows are, and the partial sums go back: the
+    2 MB of a picture at 256 px, instead of gradients or rows of a gigabyte.
+    """
+
+    features: int
+    use_bias: bool
+    kernel_init: Initializer
+    dtype: DTypeLike
+    split_over: str | None = None
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Return [N, features] for x [N, in]; N is this device's number of pictures."""
+        axis = self.split_over
+        devices = 1 if axis is None else jax.lax.axis_size(axis)
+        kernel = self.param("kernel", self.kernel_init, (x.shape[-1] // devices, self.features))
+        x = x.astype(self.dtype)
+        if devices > 1:
+            x = jax.lax.all_to_all(x, axis, split_axis=1, concat_axis=0, tiled=True)
+        wide = jnp.promote_types(self.dtype, jnp.float32)  # what a product accumulates in, anyway
+        x = jnp.matmul(x, kernel.astype(self.dtype), preferred_element_type=wide)
+        if devices > 1:
+            x = jax.lax.psum_scatter(x, axis, tiled=True)
+        if self.use_bias:
+            x = x + self.param("bias", nn.initializers.zeros, (self.features,)).astype(wide)
+        return x.astype(self.dtype)
+
+
 class ResidualBlock(nn.Module):
     """x + norm(conv(relu(norm(conv(x))))), with AdaLIN where there is a style to adapt to."""
 
