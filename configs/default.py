@@ -125,8 +125,8 @@ def get_config(variant: str = "") -> ConfigDict:
     # Whether Adam adds its epsilon of 1e-8 to the deviation before the bias is corrected, as in
     # TensorFlow 1, or after, as in PyTorch and in Adam's paper.
     train.tf1_epsilon = False
-    # Parts of a device's share of the batch, gone through one after the other before each update: the
-    # same losses and gradients, in the memory of one part, for about 15 % more work.
+    # Parts of a device's share of the batch, gone through one after the other before each update:
+    # the same losses and gradients, in the memory of one part, for about 15 % more work.
     train.accumulate = 1
     # What of a forward pass is computed again for its backward pass, to save memory: "none";
     # "convolutions": all but the outputs of convolutions and matrix products; or "all".

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
+from ugatit_jax import checkpoint
 from ugatit_jax.config import check_config
 from ugatit_jax.sharding import (
     create_on,
@@ -143,6 +145,19 @@ def test_the_first_dense_layer_is_shared_with_its_moments_and_average(of_eight: 
         rows = [shard.index[0].indices(1024)[:2] for shard in kernel.addressable_shards]
         assert sorted(rows) == [(i, i + 128) for i in range(0, 1024, 128)]
         assert tree["b2a"]["mlp"]["fc_1"]["kernel"].is_fully_replicated
+
+
+def test_a_checkpoint_of_eight_devices_comes_back_on_one(
+    of_eight: Result, of_one: Result, full_config: Callable[[], ConfigDict], tmp_path: Path
+) -> None:
+    with checkpoint.open_checkpoints(tmp_path, full_config()) as checkpoints:
+        checkpoint.save(checkpoints, of_eight[1])
+    with checkpoint.open_checkpoints(tmp_path, full_config()) as checkpoints:
+        restored = checkpoint.restore(checkpoints, of_one[1], tmp_path)
+    pairs = zip(jax.tree.leaves(restored), jax.tree.leaves(of_eight[1]), strict=True)
+    for ours, saved in pairs:
+        np.testing.assert_array_equal(ours, saved)
+        assert ours.devices() == {jax.devices()[0]}
 
 
 def test_how_many_devices_share_it_follows_from_config_and_devices(
