@@ -97,7 +97,7 @@ def measure(config: ConfigDict, target: Target, say: Callable[[str], None]) -> F
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
-        memory = dataclasses.replace(memory, total=_needed(str(error)), refused=True)
+        memory = dataclasses.replace(memory, total=needed_memory(str(error)), refused=True)
         figures = Figures(mesh.size, memory, flops, None, None, [], True, 0)
     else:
         figures = _figures(compiled, mesh.size, memory, flops)
@@ -152,7 +152,7 @@ def _memory_of_state(state: TrainState, shardings: TrainState) -> Memory:
     )
 
 
-def _needed(message: str) -> float | None:
+def needed_memory(message: str) -> float | None:
     """Return the bytes that a compiler's refusal says it would have needed."""
     for pattern in OUT_OF_MEMORY:
         if match := re.search(pattern, message):
