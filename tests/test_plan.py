@@ -3,28 +3,26 @@
 import dataclasses
 import importlib.util
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import pytest
 from ml_collections import ConfigDict
 
-from ugatit_jax import plan, topology
+from ugatit_jax import plan
 from ugatit_jax.chips import GIB, TPUS, find_gpu
 from ugatit_jax.collectives import Collective
-from ugatit_jax.compiled_step import Figures, Memory, needed_memory
+from ugatit_jax.compiled_step import Figures, Memory, load_figures, needed_memory
 from ugatit_jax.errors import InputError
 from ugatit_jax.plan_report import describe
 from ugatit_jax.roofline import estimate, fits
+from ugatit_jax.sharding import make_mesh, replicated
 from ugatit_jax.topology import Target, find_target, larger
 from ugatit_jax.train_step import create_state
 
-ROOT = Path(__file__).parents[1]
 V5E = TPUS["v5e"]
 FIGURES = Figures(
     chips=16,
@@ -80,14 +78,13 @@ def test_the_figures_are_those_of_the_step_and_are_kept(
 
     (file,) = (tmp_path / "ugatit_jax" / "plan").iterdir()
     kept = json.loads(file.read_text())
-    file.write_text(json.dumps(kept | {"compile_seconds": 12345.0}))
-    assert json.loads(run(argv, capsys)[1])["figures"]["compile_seconds"] == 12345.0
-    file.write_text("{")
+    assert load_figures(file) is not None
+    file.write_text(json.dumps(kept | {"flops": 1.25e12}))  # what is kept is what is said
     status, text = run(argv[:-1], capsys)
-    assert json.loads(file.read_text()) == kept | {
-        "compile_seconds": json.loads(file.read_text())["compile_seconds"]
-    }
-    assert "8 × all-reduce" not in text and "takes 0." in text and "no time:" in text
+    assert "1.25 TFLOP" in text and "all-reduce, 8 chips" in text and "no time:" in text
+    for damaged in ("{", "[]", json.dumps(kept | {"memory": {}})):
+        file.write_text(damaged)
+        assert load_figures(file) is None
 
 
 def test_the_least_time_of_a_step() -> None:
@@ -202,16 +199,63 @@ def test_mistakes(tiny_flags: list[str], arguments: list[str], words: str) -> No
     assert words in str(error.value) and "\n" not in str(error.value)
 
 
-@pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="libtpu is not installed")
+libtpu = pytest.mark.skipif(
+    importlib.util.find_spec("libtpu") is None, reason="libtpu is not installed"
+)
+
+
+@libtpu
 @pytest.mark.parametrize(
     ("name", "slices", "chips"), [("v4:2x2x1", 1, 4), ("v5p:2x2x1", 1, 4), ("v6e:2x4", 2, 16)]
 )
 def test_a_device_is_a_chip(name: str, slices: int, chips: int) -> None:
-    assert len(find_target(name, slices).devices) == chips
-    assert os.environ["TPU_SKIP_MDS_QUERY"] == "1"
+    found = find_target(name, slices)
+    assert len(found.devices) == chips and found.is_tpu
+    assert dict(make_mesh(found.devices, model=2).shape) == {"data": chips // 2, "model": 2}
 
 
-@pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="libtpu is not installed")
+@libtpu
+@pytest.mark.parametrize("name", ["v4:2x2x1", "v5e:2x2", "v5p:2x2x1", "v6e:2x2"])
+def test_the_memory_of_chips_is_what_libtpu_refuses_to_exceed(name: str) -> None:
+    found = find_target(name)
+    assert found.chip is not None
+    everywhere = replicated(make_mesh(found.devices))
+    twice = jax.jit(lambda xs: [2 * x for x in xs], donate_argnums=0, in_shardings=everywhere)
+
+    def compile_for(size: float) -> None:
+        whole, rest = divmod(size, 4 * GIB)
+        sizes = [4 * GIB] * int(whole) + [rest]
+        twice.lower(
+            [jax.ShapeDtypeStruct((int(n / 4096), 1024), jnp.float32) for n in sizes]
+        ).compile()
+
+    compile_for(found.chip.hbm - GIB / 16)
+    with pytest.raises(jax.errors.JaxRuntimeError, match="RESOURCE_EXHAUSTED") as error:
+        compile_for(found.chip.hbm + GIB / 16)
+    needed = needed_memory(str(error.value))
+    assert needed == pytest.approx(found.chip.hbm + GIB / 16, abs=GIB / 32)
+
+
+@libtpu
 def test_a_topology_that_libtpu_does_not_know() -> None:
     with pytest.raises(InputError, match=r"--topology=v5e:3x5: libtpu says .*not divisible"):
-        topology.find_target("v5e:3x5")
+        find_target("v5e:3x5")
+
+
+@libtpu
+@pytest.mark.slow
+def test_a_step_is_compiled_for_a_tpu(
+    tiny_flags: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    small = {"model.base_width": 1, "model.global_layers": 3, "train.batch_size": 1}
+    fields = [f"--config.{field}={value}" for field, value in small.items()]
+    status, text = run(
+        [*tiny_flags, *fields, "--config.data.image_size=(16,16)", "--topology=v5e:1x1"], capsys
+    )
+    assert status == 0
+    assert "on 1 × TPU v5e (v5e:1x1): batch 1, 1 per chip, 16x16 px, bfloat16" in text
+    assert "of 15.75 GiB per chip" in text and "← the bound" in text

@@ -85,7 +85,7 @@ def measure(config: ConfigDict, target: Target, say: Callable[[str], None]) -> F
     traced = jit_train_step(config, mesh).trace(state, batch)
     lowered = traced.lower()
     file = find_cache_dir() / "plan" / f"{_key(lowered.as_text(), target)}.json"
-    if (kept := _load(file)) is not None:
+    if (kept := load_figures(file)) is not None:
         return kept
 
     say("compiling, which takes minutes…")
@@ -169,7 +169,7 @@ def _key(program: str, target: Target) -> str:
     return hashlib.sha256(described.encode()).hexdigest()
 
 
-def _load(file: Path) -> Figures | None:
+def load_figures(file: Path) -> Figures | None:
     """Read what `measure` kept; None if there is nothing, or nothing that can be read."""
     try:
         fields = json.loads(file.read_text())

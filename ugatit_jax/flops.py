@@ -29,7 +29,9 @@ def count_flops(jaxpr: Any) -> float:
             if name == "scan":
                 inside *= params["length"]
             elif name == "shard_map":
-                inside *= math.prod(params["mesh"].shape[axis] for axis in params["newly_manual_axes"])
+                inside *= math.prod(
+                    params["mesh"].shape[axis] for axis in params["newly_manual_axes"]
+                )
             total += inside
     return total
 
