@@ -57,7 +57,7 @@ def test_workdir_and_variant() -> None:
         ("--config.samples.evry=1", "did you mean config.samples.every?"),
         ("--config.checkpoint.evry=1", "did you mean config.checkpoint.every?"),
         ("--config.nothing.like_it=1", "config.nothing.like_it; configs/default.py explains"),
-        ("--config.train=1", "there is no field config.train; there are config.train.batch_size,"),
+        ("--config.train=1", "there is no field config.train; there are config.train.accumulate,"),
         ("--config.train.steps.more=1", "there is no field config.train.steps.more; "),
         ("--config.train.steps=abc", "config.train.steps is 'abc'; it must be a whole number"),
         ("--config.train.steps=1.5", "config.train.steps is '1.5'; it must be a whole number"),

@@ -37,12 +37,27 @@ def parse_flags(argv: Sequence[str]) -> tuple[ConfigDict, Path, Cluster]:
         allow_abbrev=False,
     )
     parser.add_argument(
-        "--config", metavar="FILE[:VARIANT]", help="the experiment, a file in configs/"
-    )
-    parser.add_argument(
         "--workdir", type=_folder, help="the run's folder; default: runs/NAME of FILE"
     )
     _add_cluster(parser)
+    config, known = parse_experiment(
+        parser, argv, "--workdir=FOLDER, and what --help says of several processes"
+    )
+    name = Path(known.config.partition(":")[0]).stem
+    return config, known.workdir or Path("runs", name), _cluster(known)
+
+
+def parse_experiment(
+    parser: argparse.ArgumentParser, argv: Sequence[str], others: str
+) -> tuple[ConfigDict, argparse.Namespace]:
+    """Add --config and its fields to a parser; return the config, and what else the parser read.
+
+    argv: without the program. others: the parser's own arguments, as a mistake's message lists
+    them. Raises `InputError` for an argument, a file, a variant, a field or a value that is none.
+    """
+    parser.add_argument(
+        "--config", metavar="FILE[:VARIANT]", help="the experiment, a file in configs/"
+    )
     known, rest = parser.parse_known_args(argv)
     if not known.config:
         raise InputError(f"no experiment: say --config=FILE{_experiments()}")
@@ -52,11 +67,10 @@ def parse_flags(argv: Sequence[str]) -> tuple[ConfigDict, Path, Cluster]:
         if match is None:
             raise InputError(
                 f"unknown argument {argument!r}; there are --config=FILE, "
-                "--config.FIELD=VALUE, --workdir=FOLDER, and what --help says of several processes"
+                f"--config.FIELD=VALUE, {others}"
             )
         override(config, *match.groups())
-    name = Path(known.config.partition(":")[0]).stem
-    return config, known.workdir or Path("runs", name), _cluster(known)
+    return config, known
 
 
 def _folder(text: str) -> Path:

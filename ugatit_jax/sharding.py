@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental.mesh_utils import create_hybrid_device_mesh
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from ml_collections import ConfigDict
@@ -29,8 +30,12 @@ SPLIT = {("mlp", "fc_0", "kernel"): P("model")}
 def make_mesh(devices: Sequence[jax.Device] | None = None, model: int = 1) -> Mesh:
     """Return a mesh of all devices (or the given ones), `model` of them along 'model'."""
     devices = jax.devices() if devices is None else devices
-    shape = (len(devices) // model, model)
-    return jax.make_mesh(shape, AXES, axis_types=(AxisType.Auto,) * 2, devices=devices)
+    slices = len({getattr(device, "slice_index", 0) for device in devices})
+    shape, auto = (len(devices) // slices // model, model), (AxisType.Auto,) * 2
+    if slices == 1:
+        return jax.make_mesh(shape, AXES, axis_types=auto, devices=devices)
+    # Of several TPU slices, which JAX's own function does not take: one after the other.
+    return Mesh(create_hybrid_device_mesh(shape, (slices, 1), devices), AXES, axis_types=auto)
 
 
 def training_mesh(config: ConfigDict, devices: Sequence[jax.Device] | None = None) -> Mesh:

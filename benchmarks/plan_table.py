@@ -1,0 +1,109 @@
+"""Plans of the light and the full network on each kind of TPU, as docs/plan.md. No TPU needed.
+
+python -m benchmarks.plan_table --config=configs/default.py
+
+Compiling takes 5 to 15 minutes a row on two cores. What was compiled before is kept, so that the
+command can be stopped and started again.
+"""
+
+import argparse
+import datetime
+import importlib.metadata
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from ugatit_jax.chips import GIB
+from ugatit_jax.compiled_step import measure
+from ugatit_jax.config import write_atomically
+from ugatit_jax.errors import Parser, exit_on_input_error
+from ugatit_jax.flags import parse_experiment
+from ugatit_jax.plan import interruptible, prepare
+from ugatit_jax.roofline import EFFICIENCY, estimate, fits, wire_bytes
+from ugatit_jax.topology import find_target
+
+TOPOLOGIES = ("v4:2x2x1", "v5e:2x4", "v5p:2x2x1", "v6e:2x4")
+HEAD = f"""
+| slice | network | pictures per chip | GiB per chip | of | fits | TFLOP | ms, at best | bound \
+| MB sent | GB/s for {EFFICIENCY:.0%} | hours | chip-hours |
+|---|---|---:|---:|---:|---|---:|---:|---|---:|---:|---:|---:|
+"""
+
+
+def plan_row(config: ConfigDict, topology: str, per_chip: int) -> str:
+    """Return a row of the table, in Markdown; compiles the step if it never was before."""
+    target = find_target(topology)
+    config = config.copy_and_resolve_references()
+    config.train.batch_size = per_chip * len(target.devices)
+    config = prepare(config, target)
+    figures = interruptible(lambda: measure(config, target, lambda text: None))
+    assert target.chip is not None
+    total, guess = figures.memory.total, estimate(figures, target.chip, config.train.steps)
+    cells = [
+        f"{len(target.devices)} × {topology}",
+        "light" if config.model.light else "full",
+        str(per_chip),
+        "more" if total is None else f"{total / GIB:.2f}",
+        f"{target.chip.hbm / GIB:.2f}",
+        "yes" if fits(figures, target.chip) else "**no**",
+        f"{figures.flops / 1e12:.3g}",
+    ]
+    if guess is None:
+        return f"| {' | '.join(cells)} |" + " |" * 6
+    cells += [
+        f"{guess.step * 1e3:.1f}",
+        "arithmetic" if guess.arithmetic > guess.memory else "memory",
+        f"{wire_bytes(figures, 'ici') / 1e6:.3g}",
+        f"{guess.link_needed / 1e9:.3g}",
+        f"{guess.hours:.1f}",
+        f"{guess.chip_hours:.0f}",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def introduce(command: str, config: ConfigDict) -> str:
+    """Return what is to be known before the table is read."""
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("jax", "libtpu"))
+    size = "×".join(map(str, config.data.image_size))
+    return f"""# What a training takes on TPUs
+
+{datetime.date.today()} · {versions} · nothing was run: compiled ahead of time, without a TPU
+
+`{command}`
+
+{size} px, bfloat16. Every column is of one chip and one step, except the last two, which are of
+{config.train.steps:,} steps. "ms, at best" is a bound: arithmetic or memory at its peak, whichever
+takes longer, and exchanges beside nothing else. The links' speed "for {EFFICIENCY:.0%}" is what a
+chip has to send in a ring for exchanges to take no more than a tenth of the time; how a number of
+chips scales is to be read from it, not from virtual devices. `python -m ugatit_jax.plan` prints all
+figures of a row, its assumptions, and settings that fit where a row does not.
+"""
+
+
+@exit_on_input_error
+def main(argv: Sequence[str] | None = None) -> None:
+    """Write the table, row by row."""
+    argv = sys.argv[1:] if argv is None else argv
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--topologies", nargs="+", default=TOPOLOGIES)
+    parser.add_argument("--per_chip", nargs="+", type=int, default=[1, 4])
+    parser.add_argument("--out", type=Path, default=Path("docs/plan.md"))
+    config, known = parse_experiment(
+        parser, argv, "--topologies=KIND:AxB, --per_chip=N, --out=FILE"
+    )
+    text = introduce(f"python -m benchmarks.plan_table {shlex.join(argv)}", config) + HEAD
+    for topology in known.topologies:
+        for light in (True, False):
+            config.model.light = light
+            for per_chip in known.per_chip:
+                row = plan_row(config, topology, per_chip)
+                print(row, flush=True)
+                text += row + "\n"
+    write_atomically(known.out, text)
+
+
+if __name__ == "__main__":
+    main()
