@@ -43,7 +43,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def bucket() -> Iterator[Store]:
-    """What gs://bucket holds: a stand-in that gcsfs, orbax and TensorStore take for the real one."""
+    """A stand-in for Google Cloud Storage, for gcsfs, orbax and TensorStore, with gs://bucket."""
     with serve("bucket") as (store, address), pytest.MonkeyPatch.context() as patch:
         patch.setenv("STORAGE_EMULATOR_HOST", address)
         patch.setenv("TENSORSTORE_GCS_HTTP_URL", address)
