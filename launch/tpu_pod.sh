@@ -11,9 +11,10 @@
 #
 # --dry-run prints the commands and runs none. --spot takes spare chips, cheaper but preemptible.
 # It needs gcloud, logged in and with a project; with several workers, `ssh-add
-# ~/.ssh/google_compute_engine` comes first. The TPU's service account (the project's default one)
-# needs the roles storage.objectUser and storage.legacyBucketReader on the run's bucket. Let it run where it stays connected, such as in tmux on
-# a small VM: a training that nobody listens to may end. From the environment:
+# ~/.ssh/google_compute_engine` comes first. The TPU's service account (by default the project's)
+# needs the roles storage.objectUser and storage.legacyBucketReader on the run's bucket. Let it run
+# where it stays connected, such as in tmux on a small VM: a training that nobody listens to may end.
+# From the environment:
 #
 #   RUNTIME   the TPU's system; default: the one for TYPE
 #   PAUSE     seconds between two looks at the cloud; default: 30
