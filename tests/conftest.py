@@ -1,7 +1,7 @@
 """The tests' world: eight virtual CPU devices, and programs that compile fast and only once."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 CACHE_HOME = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
@@ -17,6 +17,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import jax  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+from bucket import Store, serve  # noqa: E402
 from ml_collections import ConfigDict  # noqa: E402
 from PIL import Image  # noqa: E402
 
@@ -38,6 +39,15 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
             picture = Image.fromarray(rng.integers(0, 256, (40, 36, 3), dtype=np.uint8))
             picture.save(root / split / f"{i}.png")
     return root
+
+
+@pytest.fixture(scope="session")
+def bucket() -> Iterator[Store]:
+    """A stand-in for Google Cloud Storage, for gcsfs, orbax and TensorStore, with gs://bucket."""
+    with serve("bucket") as (store, address), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STORAGE_EMULATOR_HOST", address)
+        patch.setenv("TENSORSTORE_GCS_HTTP_URL", address)
+        yield store
 
 
 @pytest.fixture(scope="session")

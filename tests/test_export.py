@@ -11,10 +11,11 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from bucket import Store
 from ml_collections import ConfigDict
 from PIL import Image
 
-from ugatit_jax import checkpoint, datasets, emoji, images
+from ugatit_jax import checkpoint, datasets, emoji, images, storage
 from ugatit_jax.config import different_fields
 from ugatit_jax.errors import InputError
 from ugatit_jax.export import export_run, main
@@ -280,6 +281,20 @@ def test_damaged_exports(exported: Path, tmp_path: Path) -> None:
     ):
         with pytest.raises(InputError, match=message):
             Translator.load(folder)
+
+
+def test_an_export_in_a_bucket_is_read_as_one_in_a_folder(exported: Path, bucket: Store) -> None:
+    for file in exported.iterdir():
+        bucket.put("bucket", f"export/{file.name}", file.read_bytes())
+    address = storage.open_path("gs://bucket/export")
+    (config, *there), (_, *here) = map(checkpoint.restore_generators, (address, exported))
+    assert config.data.image_size == SIZE
+    jax.tree.map(np.testing.assert_array_equal, there, here)
+    bucket.put("bucket", "export/b2a.safetensors", b"half")
+    with pytest.raises(
+        InputError, match=r"gs://bucket/export/b2a\.safetensors is not as it was exp"
+    ):
+        checkpoint.restore_generators(address)
 
 
 def test_what_needs_a_run_says_so(exported: Path, tmp_path: Path) -> None:

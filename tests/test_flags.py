@@ -72,7 +72,14 @@ def test_workdir_and_variant() -> None:
         ("stray", "unknown argument 'stray'; there are"),
         ("--workdirr=x", "unknown argument '--workdirr=x'; there are"),
         ("--workdir", "argument --workdir: expected one argument"),
-        ("--workdir=gs://bucket/run", "'gs://bucket/run' is no folder: mount the bucket as one"),
+        (
+            "--workdir=s3://bucket/run",
+            "s3://bucket/run is neither a folder nor an address like gs:",
+        ),
+        (
+            "--workdir=gs:///run",
+            "gs:///run is neither a folder nor an address like gs://BUCKET/NAME",
+        ),
     ],
 )
 def test_mistakes_after_the_experiment(arguments: str, words: str) -> None:

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
+from bucket import Store
 from ml_collections import ConfigDict
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import (  # type: ignore[import-untyped]
@@ -19,11 +20,12 @@ from tensorboard.backend.event_processing.event_accumulator import (  # type: ig
 )
 from tensorboard.util import tensor_util  # type: ignore[import-untyped]
 
-from ugatit_jax import datasets, train
+from ugatit_jax import checkpoint, datasets, storage, train, translate
 from ugatit_jax.config import different_fields, load_config
 from ugatit_jax.errors import InputError
 from ugatit_jax.main import main
 from ugatit_jax.sharding import create_on, make_mesh
+from ugatit_jax.storage import AnyPath
 from ugatit_jax.train_step import TrainState, create_state
 
 MakeConfig = Callable[[], ConfigDict]
@@ -52,7 +54,7 @@ def steps_in(workdir: Path) -> set[int]:
     return {int(path.name) for path in (workdir / "checkpoints").iterdir()}
 
 
-def read(workdir: Path, step: int) -> dict[str, np.ndarray]:
+def read(workdir: AnyPath, step: int) -> dict[str, np.ndarray]:
     """Every array of a checkpoint by name, read without the program."""
     arrays = {}
     for item in ("generators", "ema", "training"):
@@ -64,11 +66,23 @@ def read(workdir: Path, step: int) -> dict[str, np.ndarray]:
     return arrays
 
 
-def assert_same_bits(workdir: Path, other: Path, step: int) -> None:
+def assert_same_bits(workdir: AnyPath, other: Path, step: int) -> None:
     ours, theirs = read(workdir, step), read(other, step)
     assert ours.keys() == theirs.keys() and len(ours) > 100
     for name, array in ours.items():
         np.testing.assert_array_equal(array, theirs[name], err_msg=name)
+
+
+def ctrl_c_after(step: int) -> Callable[..., None]:
+    """`Log.advance`, but that somebody presses Ctrl-C when this step is written down."""
+    advance = train.Log.advance
+
+    def press_ctrl_c(log: train.Log, now: int, *args: Any, **kwargs: Any) -> None:
+        advance(log, now, *args, **kwargs)
+        if now == step:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    return press_ctrl_c
 
 
 def test_a_stopped_run_goes_on_to_the_same_bits(
@@ -80,15 +94,9 @@ def test_a_stopped_run_goes_on_to_the_same_bits(
 ) -> None:
     workdir = tmp_path / "run"
     command = [*tiny_flags, "--config.checkpoint.every=3", f"--workdir={workdir}"]
-    advance, before = train.Log.advance, signal.getsignal(signal.SIGINT)
-
-    def press_ctrl_c(log: train.Log, step: int, *args: Any, **kwargs: Any) -> None:
-        advance(log, step, *args, **kwargs)
-        if step == 1:
-            os.kill(os.getpid(), signal.SIGINT)
-
+    before = signal.getsignal(signal.SIGINT)
     with monkeypatch.context() as patch:
-        patch.setattr(train.Log, "advance", press_ctrl_c)
+        patch.setattr(train.Log, "advance", ctrl_c_after(1))
         assert main(command) == 130
     said = capsys.readouterr().out
     assert "SIGINT: ending after this step (again: at once)" in said
@@ -108,6 +116,54 @@ def test_a_stopped_run_goes_on_to_the_same_bits(
     assert_same_bits(workdir, straight, 4)
     starts = json.loads((workdir / "run.json").read_text())["starts"]
     assert [start["step"] for start in starts] == [0, 2]
+
+
+def test_a_run_in_a_bucket_goes_on_to_the_same_bits_and_translates(
+    straight: Path,
+    pictures: Path,
+    tiny_flags: list[str],
+    tmp_path: Path,
+    bucket: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for file in pictures.rglob("*.png"):
+        name = f"my pictures/{file.relative_to(pictures).as_posix()}"
+        bucket.put("bucket", name, file.read_bytes())
+    fields = ["data.source=gs://bucket/my pictures", "checkpoint.every=4", "samples.every=4"]
+    workdir = "gs://bucket/runs/tiny"
+    command = [*tiny_flags, *(f"--config.{x}" for x in fields), f"--workdir={workdir}"]
+    compile_train_step, compiled = train.compile_train_step, []
+
+    def compile_once(*args: Any) -> jax.stages.Compiled:  # it takes half of the test's time
+        compiled[:] = compiled or [compile_train_step(*args)]
+        return compiled[0]
+
+    monkeypatch.setattr(train, "compile_train_step", compile_once)
+    with monkeypatch.context() as patch:
+        patch.setattr(train.Log, "advance", ctrl_c_after(1))
+        assert main(command) == 130
+    # As if the power had failed while the last one was written.
+    bucket.put("bucket", "runs/tiny/checkpoints/4/generators/d/0", b"half")
+    assert main(command) == 0
+    assert f"training in {workdir} from step 2 to 4" in capsys.readouterr().out
+    names = bucket.names("bucket")
+    assert "runs/tiny/checkpoints/4/generators/d/0" not in names
+    assert checkpoint.saved_steps(storage.open_path(workdir)) == [2, 4]
+    assert_same_bits(storage.open_path(workdir), straight, 4)
+    assert load_config(storage.open_path(workdir) / "config.json").data.source == fields[0][12:]
+    starts = json.loads(bucket.objects["bucket", "runs/tiny/run.json"][1])["starts"]
+    assert [start["step"] for start in starts] == [0, 2]
+    assert "runs/tiny/samples/step_0000004.png" in names
+
+    for name in names:
+        if name.startswith("runs/tiny/events."):
+            (tmp_path / name.rpartition("/")[2]).write_bytes(bucket.objects["bucket", name][1])
+    events = EventAccumulator(str(tmp_path)).Reload()
+    assert [event.step for event in events.Tensors("generator/total")] == [1, 2, 3, 4]
+
+    assert translate.main([workdir, str(pictures / "testA"), f"--out={tmp_path / 'out'}"]) == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"0.png", "1.png", "2.png"}
 
 
 def test_checkpoints_are_kept_by_number_and_at_intervals(straight: Path) -> None:

@@ -265,13 +265,15 @@ def test_a_full_disk_ends_in_one_line_and_keeps_what_is_done(
     for name in ("1", "2", "3"):
         write(folder / f"{name}.png")
     out.mkdir()
-    (out / ".2.png.tmp").symlink_to("/dev/full")  # where it is written before it has its name
+    (out / ".2.png.unfinished").symlink_to(
+        "/dev/full"
+    )  # where it is written before it has its name
     command = [str(run_dir), str(folder), "--out", str(out)]
     with pytest.raises(SystemExit, match="2"):
         main(command)
     [error] = capsys.readouterr().err.splitlines()
     assert f"no space left on device for {out / '2.png'}: 1 of 3 pictures are translated" in error
-    assert not (out / ".2.png.tmp").is_symlink()  # no part of it is left
+    assert not (out / ".2.png.unfinished").is_symlink()  # no part of it is left
     assert {"1.png"} <= files_in(out) <= {"1.png", "3.png"}
     assert main(command) == 0
     assert files_in(out) == {"1.png", "2.png", "3.png"}

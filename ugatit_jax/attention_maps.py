@@ -1,7 +1,6 @@
 """Where the discriminators look: their heat maps of translated pictures."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Self
 
 import jax
@@ -14,6 +13,7 @@ from ugatit_jax.errors import InputError
 from ugatit_jax.models import minimum_size
 from ugatit_jax.objective import SCALES, build_networks, judge
 from ugatit_jax.sharding import make_mesh, map_in_batches, over_data, replicated
+from ugatit_jax.storage import AnyPath, open_path
 
 BATCH = 8  # pictures per call of the networks
 
@@ -45,7 +45,7 @@ class DiscriminatorAttention:
         )
 
     @classmethod
-    def load(cls, run_dir: str | Path, domain: str, step: Step = None) -> Self:
+    def load(cls, run_dir: str | AnyPath, domain: str, step: Step = None) -> Self:
         """Read the discriminators of a run directory, and no optimiser state.
 
         domain: of the pictures that they judge, 'b' for those translated a2b. step: of the
@@ -53,7 +53,7 @@ class DiscriminatorAttention:
         """
         if domain not in ("a", "b"):
             raise InputError(f"no domain {domain!r}: say a or b")
-        config, params, spectral = restore_discriminators(Path(run_dir), domain, step)
+        config, params, spectral = restore_discriminators(open_path(run_dir), domain, step)
         return cls(config, domain, params, spectral)
 
     def __call__(self, pictures: np.ndarray | Sequence[np.ndarray]) -> dict[str, np.ndarray]:

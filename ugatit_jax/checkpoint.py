@@ -33,11 +33,19 @@ from ugatit_jax.config import (
     different_fields,
     load_config,
     save_config,
-    write_atomically,
 )
 from ugatit_jax.errors import InputError
 from ugatit_jax.exported import is_exported, parameter_shapes, read_description, read_exported
 from ugatit_jax.sharding import make_mesh, replicated
+from ugatit_jax.storage import (
+    AnyPath,
+    check_for_orbax,
+    first_line,
+    make_folder,
+    parents,
+    resolve,
+    write_atomically,
+)
 from ugatit_jax.train_step import TrainState, create_state
 
 FORMAT = 1  # of the run directory; a newer program may write a higher one
@@ -46,7 +54,7 @@ IMPORT = "python -m ugatit_jax.interop.import_weights"
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "pillow")
 
 
-def open_checkpoints(workdir: Path, config: ConfigDict) -> ocp.CheckpointManager:
+def open_checkpoints(workdir: AnyPath, config: ConfigDict) -> ocp.CheckpointManager:
     """Return the manager of a run's checkpoints; it saves in the background."""
     # Orbax says at INFO and WARNING what is of no use to whoever trains.
     logging.getLogger("absl").setLevel(logging.ERROR)
@@ -93,7 +101,7 @@ def save(
     )
 
 
-def restore(checkpoints: ocp.CheckpointManager, state: TrainState, workdir: Path) -> TrainState:
+def restore(checkpoints: ocp.CheckpointManager, state: TrainState, workdir: AnyPath) -> TrainState:
     """Return the newest state of a run on `state`'s devices, or `state` itself if there is none."""
     step = checkpoints.latest_step()
     if step is None:
@@ -119,7 +127,9 @@ def parse_step(text: str) -> Step:
     return "best" if text == "best" else int(text)
 
 
-def restore_generators(run_dir: Path, step: Step = None) -> tuple[ConfigDict, int, dict[str, Any]]:
+def restore_generators(
+    run_dir: AnyPath, step: Step = None
+) -> tuple[ConfigDict, int, dict[str, Any]]:
     """Read from a run directory, or an exported folder, all that translating needs, and no more.
 
     Returns the run's config, the step, and the parameters {'a2b', 'b2a'} on the first local
@@ -139,12 +149,12 @@ def restore_generators(run_dir: Path, step: Step = None) -> tuple[ConfigDict, in
         return config, step, _restore_items(checkpoints, step, items)[name]
 
 
-def has_average(run_dir: Path, step: int) -> bool:
+def has_average(run_dir: AnyPath, step: int) -> bool:
     """Tell whether a run's checkpoint holds the moving average of its generators."""
     return (_folder(run_dir) / str(step) / "ema").exists()
 
 
-def restore_state(run_dir: Path, step: Step = None) -> tuple[ConfigDict, TrainState]:
+def restore_state(run_dir: AnyPath, step: Step = None) -> tuple[ConfigDict, TrainState]:
     """Read the config and a whole state, but for a moving average, as `restore_generators` does."""
     with _open_to_read(run_dir, step) as (config, step, checkpoints):
         state = _on_first_device(jax.eval_shape(functools.partial(create_state, config)))
@@ -154,7 +164,7 @@ def restore_state(run_dir: Path, step: Step = None) -> tuple[ConfigDict, TrainSt
 
 
 def restore_discriminators(
-    run_dir: Path, domain: str, step: Step = None
+    run_dir: AnyPath, domain: str, step: Step = None
 ) -> tuple[ConfigDict, dict[str, Any], dict[str, Any]]:
     """Read a domain's discriminators, and nothing else that training holds.
 
@@ -175,7 +185,7 @@ def restore_discriminators(
     return config, found["discriminators"], found["spectral"]
 
 
-def describe_checkpoint(run_dir: Path, step: int) -> dict[str, Any]:
+def describe_checkpoint(run_dir: AnyPath, step: int) -> dict[str, Any]:
     """Say which of a run's checkpoints one is.
 
     Returns 'step'; 'is', any of 'final', 'newest' (of a run that is not at its end) and 'best'; the
@@ -204,11 +214,12 @@ def _best_step(checkpoints: ocp.CheckpointManager) -> int | None:
 
 @contextlib.contextmanager
 def _open_to_read(
-    run_dir: Path, step: Step
+    run_dir: AnyPath, step: Step
 ) -> Iterator[tuple[ConfigDict, int, ocp.CheckpointManager]]:
     folder = _folder(run_dir)
     if not folder.is_dir():
         raise InputError(f"no run in {run_dir}: {_what_is_there(run_dir)}")
+    check_for_orbax(run_dir)
     _check_format(run_dir)
     config = load_config(run_dir / "config.json")
     logging.getLogger("absl").setLevel(logging.ERROR)
@@ -232,7 +243,7 @@ def _open_to_read(
         yield config, steps[-1] if step is None else step, checkpoints
 
 
-def prepare_run(workdir: Path, config: ConfigDict) -> dict[str, tuple[Any, Any]]:
+def prepare_run(workdir: AnyPath, config: ConfigDict) -> dict[str, tuple[Any, Any]]:
     """Make the run directory, or check that its checkpoints are of use with this config.
 
     Returns the fields that differ from the run's newest start, {name: (now, then)}. Raises
@@ -241,13 +252,14 @@ def prepare_run(workdir: Path, config: ConfigDict) -> dict[str, tuple[Any, Any]]
     """
     if is_exported(workdir):
         raise InputError(f"{workdir} holds an export: take another --workdir")
+    check_for_orbax(workdir)
     _check_format(workdir)
     if not saved_steps(workdir):
         try:
-            workdir.mkdir(parents=True, exist_ok=True)
+            make_folder(workdir)
         except OSError as error:
             raise InputError(
-                f"cannot make the folder {workdir}: {error.strerror}; say another --workdir"
+                f"cannot make the folder {workdir}: {first_line(error)}; say another --workdir"
             ) from None
         return {}
     before = load_config(workdir / "config.json")
@@ -262,12 +274,18 @@ def prepare_run(workdir: Path, config: ConfigDict) -> dict[str, tuple[Any, Any]]
     return different_fields(config, before)
 
 
-def saved_steps(workdir: Path) -> list[int]:
+def saved_steps(workdir: AnyPath) -> list[int]:
     """Return the steps whose checkpoints a run directory has, or none if there is no such run."""
-    return sorted(int(path.name) for path in _folder(workdir).glob("*") if path.name.isdigit())
+    steps = (path for path in _folder(workdir).glob("*") if path.name.isdigit())
+    return sorted(int(path.name) for path in steps if _is_complete(path))
 
 
-def record_start(workdir: Path, config: ConfigDict, step: int) -> None:
+def _is_complete(checkpoint: AnyPath) -> bool:
+    # A bucket's folders cannot be renamed: orbax marks there what it renames elsewhere.
+    return isinstance(checkpoint, Path) or (checkpoint / "commit_success.txt").exists()
+
+
+def record_start(workdir: AnyPath, config: ConfigDict, step: int) -> None:
     """Write config.json, and add this start to run.json."""
     path = workdir / "run.json"
     record: dict[str, Any] = {"format": FORMAT, "starts": []}
@@ -288,13 +306,14 @@ def record_start(workdir: Path, config: ConfigDict, step: int) -> None:
     save_config(config, workdir / "config.json")
 
 
-def _check_format(workdir: Path) -> None:
+def _check_format(workdir: AnyPath) -> None:
     if (workdir / "run.json").exists():
         read_description(workdir / "run.json", FORMAT)
 
 
-def _folder(workdir: Path) -> Path:
-    return workdir.absolute() / "checkpoints"  # orbax takes no relative paths
+def _folder(workdir: AnyPath) -> AnyPath:
+    # Orbax takes no relative paths, and epath mistakes an address for one.
+    return (workdir.absolute() if isinstance(workdir, Path) else workdir) / "checkpoints"
 
 
 def _rest(state: TrainState) -> dict[str, Any]:
@@ -317,15 +336,16 @@ def _on_first_device(tree: Any) -> Any:
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), tree)
 
 
-def _what_is_there(path: Path) -> str:
+def _what_is_there(path: AnyPath) -> str:
     """Say what it is that was given in the place of a run directory, and what would do."""
     if is_exported(path):
         return "it is an export, with generators alone; give the run that it was made of"
     if Path(f"{path}.index").is_file() or (path.is_file() and WEIGHTS.fullmatch(path.name)):
         return f"these are weights; make a run of them: {IMPORT} {path} RUN_DIR"
-    for parent in path.resolve().parents:
+    whole = resolve(path)
+    for parent in parents(whole):
         if _folder(parent).is_dir():
-            numbers = filter(str.isdigit, path.resolve().relative_to(parent).parts)
+            numbers = filter(str.isdigit, whole.relative_to(parent).parts)
             step = next((f" --step {number}" for number in numbers), "")
             return f"it is a part of the run {parent}; give {parent}{step}"
     if path.is_file():
@@ -333,9 +353,9 @@ def _what_is_there(path: Path) -> str:
     return _contents(path)
 
 
-def _contents(folder: Path) -> str:
+def _contents(folder: AnyPath) -> str:
     if not folder.is_dir():
-        runs = _runs_in(folder.parent)
+        runs = _runs_in(folder.parent) if parents(folder) else ""
         instead = f"; {folder.parent} holds the runs {runs}" if runs else ""
         return "there is no such folder" + instead
     if runs := _runs_in(folder):
@@ -347,7 +367,7 @@ def _contents(folder: Path) -> str:
     return f"it holds {_list(names)}, and no folder checkpoints" if names else "it is empty"
 
 
-def _runs_in(folder: Path) -> str:
+def _runs_in(folder: AnyPath) -> str:
     found = folder.iterdir() if folder.is_dir() else ()
     return _list(sorted(path.name for path in found if _folder(path).is_dir()))
 

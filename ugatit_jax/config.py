@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import math
-from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -19,6 +18,7 @@ from ugatit_jax.models import (
     minimum_size,
 )
 from ugatit_jax.optimizer import LEARNING_RATE_SCALING
+from ugatit_jax.storage import AnyPath, write_atomically
 
 # Fields that decide the shapes and the meaning of the parameters.
 ARCHITECTURE = (
@@ -181,19 +181,12 @@ def flatten(config: ConfigDict) -> dict[str, Any]:
     return flat
 
 
-def save_config(config: ConfigDict, path: Path) -> None:
+def save_config(config: ConfigDict, path: AnyPath) -> None:
     """Write a config as JSON."""
     write_atomically(path, config.to_json(indent=2) + "\n")
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file so that whoever dies meanwhile leaves the old one or the new one."""
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(path)
-
-
-def load_config(path: Path) -> ConfigDict:
+def load_config(path: AnyPath) -> ConfigDict:
     """Read what `save_config` wrote. Raises `InputError` if the file cannot be read."""
     try:
         fields = json.loads(path.read_text())

@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from ugatit_jax import images
 from ugatit_jax.errors import InputError
+from ugatit_jax.storage import AnyPath, open_path
 
 _LAYOUT = "a folder with trainA/ and trainB/, and testA/ and testB/ where there are test pictures"
 _SOURCES = f"name {_LAYOUT}; or 'tfds:cycle_gan/horse2zebra'; or 'emoji'"
@@ -39,7 +40,7 @@ class Domain:
     """
 
     names: list[str]
-    sources: Sequence[Path | bytes]
+    sources: Sequence[AnyPath | bytes]
     size: tuple[int, int] | None = None
 
     def __len__(self) -> int:
@@ -48,7 +49,7 @@ class Domain:
     def load(self, i: int) -> np.ndarray:
         """Picture `i`, uint8 [H, W, 3]. Raises `InputError` naming it if it is broken."""
         source = self.sources[i]
-        name = str(source) if isinstance(source, Path) else self.names[i]
+        name = self.names[i] if isinstance(source, bytes) else str(source)
         picture = images.decode(source, name)
         return picture if self.size is None else images.cover_resize(picture, self.size)
 
@@ -86,17 +87,19 @@ def open_dataset(data: ConfigDict) -> Dataset:
         return dataclasses.replace(_open_folder(emoji.prepare(cache_dir)), paired_test=True)
     if data.source.startswith("tfds:"):
         return _open_tfds(data.source.removeprefix("tfds:"), cache_dir)
-    return _open_folder(Path(data.source).expanduser())
+    return _open_folder(open_path(data.source).expanduser())
 
 
 def find_cache_dir(cache_dir: str = "") -> Path:
     """The folder for what is downloaded or rendered; by default $XDG_CACHE_HOME/ugatit_jax."""
+    if "://" in cache_dir:
+        raise InputError(f"config.data.cache_dir is {cache_dir}; it must be a folder here")
     if cache_dir:
         return Path(cache_dir).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ugatit_jax"
 
 
-def _open_folder(folder: Path) -> Dataset:
+def _open_folder(folder: AnyPath) -> Dataset:
     if not folder.is_dir():
         hint = _FOUND_AT.get(folder.name, "")
         raise InputError(f"config.data.source: there is no folder {folder}: {_SOURCES}{hint}")

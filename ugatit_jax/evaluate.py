@@ -21,13 +21,20 @@ from tqdm import tqdm
 
 from ugatit_jax import images
 from ugatit_jax.checkpoint import Step, describe_checkpoint, parse_step
-from ugatit_jax.config import write_atomically
 from ugatit_jax.datasets import Domain, open_dataset, scan
 from ugatit_jax.errors import InputError, Parser, exit_on_input_error
 from ugatit_jax.gallery import GalleryRow, GallerySection, write_gallery
 from ugatit_jax.metrics.features import FeatureExtractor, open_extractor
 from ugatit_jax.report import PictureSet, Report, Scores, about, notes, order, render, score, tables
 from ugatit_jax.runtime import set_up_jax
+from ugatit_jax.storage import (
+    AnyPath,
+    first_line,
+    make_folder,
+    path_argument,
+    resolve,
+    write_atomically,
+)
 from ugatit_jax.translator import BATCH, Translator
 from ugatit_jax.visualize import DIRECTION_TITLES, attention_overlay, save_png
 
@@ -35,14 +42,14 @@ GALLERY_ENDS = 50  # so many of the best and of the worst are shown
 
 
 def evaluate_run(
-    run_dir: Path,
+    run_dir: AnyPath,
     step: Step = None,
     data: str = "",
     features: str = "auto",
     limit: int | None = None,
-    out: Path | None = None,
+    out: AnyPath | None = None,
     overwrite: bool = False,
-) -> tuple[Report, Path]:
+) -> tuple[Report, AnyPath]:
     """Translate the test pictures of a run's data set and score them.
 
     step: of the checkpoint; 'best', by its KID while training; None: the newest. data: another
@@ -59,7 +66,7 @@ def evaluate_run(
     extractor = open_extractor(features, config.cache_dir)
     folder = out or run_dir / "evaluation" / str(translator.step)
     report: Report = {
-        "run": str(run_dir.resolve()),
+        "run": str(resolve(run_dir)),
         "checkpoint": checkpoint,
         "data": config.source,
         "image_size": list(translator.image_size),
@@ -82,18 +89,18 @@ def evaluate_run(
         if paired:
             columns["true counterpart"] = target.pictures
         sections[DIRECTION_TITLES[direction]] = _section(scores, columns, heatmaps)
-    _write(folder, f"{run_dir.resolve().name}, step {translator.step:,}", report, sections)
+    _write(folder, f"{resolve(run_dir).name}, step {translator.step:,}", report, sections)
     return report, folder
 
 
 def evaluate_folders(
-    translated: Path,
-    target: Path,
-    source: Path | None = None,
+    translated: AnyPath,
+    target: AnyPath,
+    source: AnyPath | None = None,
     features: str = "auto",
-    out: Path | None = None,
+    out: AnyPath | None = None,
     overwrite: bool = False,
-) -> tuple[Report, Path]:
+) -> tuple[Report, AnyPath]:
     """Score the pictures in a folder, whatever made them.
 
     target: real pictures of the domain that they should look like. source: what was translated;
@@ -104,9 +111,9 @@ def evaluate_folders(
     fake, real = _open_folder(translated), _open_folder(target)
     before = None if source is None else _in_the_order_of(fake, _open_folder(source))
     extractor = open_extractor(features)
-    folder = out or Path("evaluation") / translated.resolve().name
+    folder = out or Path("evaluation") / resolve(translated).name
     report: Report = {
-        "data": [str(path.resolve()) for path in (translated, target, source) if path],
+        "data": [str(resolve(path)) for path in (translated, target, source) if path],
         "features": _describe(extractor),
         "directions": {},
     }
@@ -121,7 +128,7 @@ def evaluate_folders(
     if before is not None and len(before) == len(fake):
         columns = {"input": before, "translation": fake}
     sections = {"Translated": _section(scores, columns, [])}
-    _write(folder, f"{translated.resolve().name} against {target.resolve().name}", report, sections)
+    _write(folder, f"{resolve(translated).name} against {resolve(target).name}", report, sections)
     return report, folder
 
 
@@ -141,7 +148,7 @@ def _test_pictures(data: Any, limit: int | None) -> tuple[Domain, Domain, bool]:
     return a, b, dataset.paired_test
 
 
-def _open_folder(folder: Path) -> Domain:
+def _open_folder(folder: AnyPath) -> Domain:
     files = images.list_images(folder)
     if not files:
         raise InputError(
@@ -175,7 +182,7 @@ def _describe(extractor: FeatureExtractor) -> dict[str, Any]:
 
 
 def translate_into(
-    folder: Path, translator: Translator, direction: str, sources: Domain
+    folder: AnyPath, translator: Translator, direction: str, sources: Domain
 ) -> tuple[Domain, list[np.ndarray]]:
     """Translate pictures into PNG files of the same names; returns these and the heat maps."""
     names = _png_names(sources.names)
@@ -204,7 +211,7 @@ def _png_names(names: Sequence[str]) -> list[str]:
     return targets
 
 
-def _claim(folder: Path, report: Report, overwrite: bool) -> None:
+def _claim(folder: AnyPath, report: Report, overwrite: bool) -> None:
     """Raise `InputError` if a report on other pictures or by other features is in the folder."""
     path = folder / "report.json"
     if path.exists() and not overwrite:
@@ -218,9 +225,9 @@ def _claim(folder: Path, report: Report, overwrite: bool) -> None:
                     f"{path} is a report of other {field}: say another --out, or --overwrite"
                 )
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
     except OSError as error:
-        raise InputError(f"cannot write into {folder}: {error.strerror}") from None
+        raise InputError(f"cannot write into {folder}: {first_line(error)}") from None
 
 
 def _section(
@@ -246,7 +253,9 @@ def _section(
     return GallerySection(rows, tables(scores), said)
 
 
-def _write(folder: Path, title: str, report: Report, sections: dict[str, GallerySection]) -> None:
+def _write(
+    folder: AnyPath, title: str, report: Report, sections: dict[str, GallerySection]
+) -> None:
     """Write the report in its three forms."""
     write_atomically(folder / "report.json", json.dumps(report, indent=2, allow_nan=False) + "\n")
     write_atomically(folder / "report.md", render(title, report))
@@ -262,7 +271,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         description="Score a run on the test pictures of its data set, or folders of pictures.",
     )
     parser.add_argument(
-        "paths", type=Path, nargs="+", metavar="FOLDER", help="a run, or folders of pictures"
+        "paths",
+        type=path_argument,
+        nargs="+",
+        metavar="FOLDER",
+        help="a run, or folders of pictures",
     )
     parser.add_argument(
         "--features",
@@ -272,7 +285,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument(
         "--out",
-        type=Path,
+        type=path_argument,
         metavar="DIR",
         help="for the report; default: RUN_DIR/evaluation/STEP, or evaluation/NAME of TRANSLATED",
     )

@@ -41,6 +41,7 @@ from ugatit_jax.exported import (
     weights_file,
 )
 from ugatit_jax.models import DTYPES, build_generator
+from ugatit_jax.storage import AnyPath, folder_argument, path_argument, resolve
 
 DIRECTIONS = ("a2b", "b2a")
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -48,7 +49,7 @@ FILES = {CONFIG, DESCRIPTION, PROGRAM, *map(weights_file, DIRECTIONS)}
 
 
 def export_run(
-    run_dir: Path,
+    run_dir: AnyPath,
     out: Path,
     step: Step = None,
     dtype: str = "float32",
@@ -71,7 +72,7 @@ def export_run(
     config.data.source = config.data.cache_dir = ""  # folders of the machine that trained
     description: dict[str, Any] = {
         "format": FORMAT,
-        "run": run_dir.resolve().name,
+        "run": resolve(run_dir).name,
         "step": step,
         "weights": "moving average" if has_average(run_dir, step) else "last",
         "dtype": dtype,
@@ -206,8 +207,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="python -m ugatit_jax.export",
         description="Write the generators of a run into a slim folder of their own.",
     )
-    parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="what training wrote")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
+    parser.add_argument(
+        "run_dir", type=path_argument, metavar="RUN_DIR", help="what training wrote"
+    )
+    parser.add_argument(
+        "--out", type=folder_argument, required=True, metavar="DIR", help="a new folder"
+    )
     parser.add_argument(
         "--step", type=parse_step, help="of the checkpoint, or best; default: the newest"
     )

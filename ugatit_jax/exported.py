@@ -21,11 +21,12 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from ml_collections import ConfigDict
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
+from safetensors.numpy import load, load_file, save
 
 from ugatit_jax.config import load_config
 from ugatit_jax.errors import InputError
 from ugatit_jax.models import build_generator
+from ugatit_jax.storage import AnyPath, first_line, read_bytes
 
 FORMAT = 1  # of the exported folder; a newer program may write a higher one
 DESCRIPTION = "export.json"
@@ -38,12 +39,12 @@ def weights_file(direction: str) -> str:
     return f"{direction}.safetensors"
 
 
-def is_exported(folder: Path) -> bool:
+def is_exported(folder: AnyPath) -> bool:
     """Tell an exported folder from a run directory."""
     return (folder / DESCRIPTION).is_file()
 
 
-def read_exported(folder: Path) -> tuple[ConfigDict, int, dict[str, Any]]:
+def read_exported(folder: AnyPath) -> tuple[ConfigDict, int, dict[str, Any]]:
     """Read the config, the step, and the parameters by direction, float32, on the host.
 
     There are those of the exported directions only. Raises `InputError` if a newer program wrote
@@ -63,7 +64,7 @@ def read_exported(folder: Path) -> tuple[ConfigDict, int, dict[str, Any]]:
     return config, step, params
 
 
-def read_description(path: Path, reads: int) -> dict[str, Any]:
+def read_description(path: AnyPath, reads: int) -> dict[str, Any]:
     """Read run.json or export.json, whose format may be up to `reads`.
 
     Raises `InputError` for a higher one, or if the file is damaged.
@@ -95,9 +96,10 @@ def pack_weights(params: Any, dtype: str) -> bytes:
     return save(tensors, metadata={"format": "np"})
 
 
-def _read_weights(file: Path, config: ConfigDict) -> Any:
+def _read_weights(file: AnyPath, config: ConfigDict) -> Any:
     try:
-        tensors = load_file(file)
+        # Of a file of this machine, only what is used is read.
+        tensors = load_file(file) if isinstance(file, Path) else load(read_bytes(file))
     except (OSError, SafetensorError) as error:
         raise InputError(f"cannot read {file}: {error}; export the run again") from None
     expected = flatten_dict(parameter_shapes(config), sep="/")
@@ -111,13 +113,15 @@ def _read_weights(file: Path, config: ConfigDict) -> Any:
     return unflatten_dict({k: x.astype(np.float32) for k, x in tensors.items()}, sep="/")
 
 
-def _check_file(file: Path, sha256: str) -> None:
+def _check_file(file: AnyPath, sha256: str) -> None:
     """Raise `InputError` unless a file is as it was written: half copied, it may still load."""
     try:
         with file.open("rb") as stream:
             found = hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
-        raise InputError(f"cannot read {file}: {error.strerror}; copy the whole folder") from None
+        raise InputError(
+            f"cannot read {file}: {first_line(error)}; copy the whole folder"
+        ) from None
     if found != sha256:
         raise InputError(
             f"{file} is not as it was exported (its SHA-256 differs from {DESCRIPTION}'s): "

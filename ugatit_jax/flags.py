@@ -2,7 +2,7 @@
 
 --config=FILE or --config=FILE:VARIANT    Python with a function get_config(variant)
 --config.SECTION.FIELD=VALUE              as often as need be; the last one counts
---workdir=FOLDER
+--workdir=FOLDER    or gs://BUCKET/NAME
 --coordinator=HOST:PORT --num_processes=N --process_id=I    where nothing else knows them
 """
 
@@ -20,11 +20,12 @@ from ml_collections import ConfigDict
 from ugatit_jax.config import flatten
 from ugatit_jax.distributed import Cluster
 from ugatit_jax.errors import InputError, Parser
+from ugatit_jax.storage import AnyPath, path_argument
 
 _KINDS = {bool: "True or False", int: "a whole number", float: "a number"}
 
 
-def parse_flags(argv: Sequence[str]) -> tuple[ConfigDict, Path, Cluster]:
+def parse_flags(argv: Sequence[str]) -> tuple[ConfigDict, AnyPath, Cluster]:
     """Return the config, the workdir and the processes that a command line asks for.
 
     argv: without the program. Raises `InputError` for an argument, a file, a variant, a field or
@@ -37,7 +38,9 @@ def parse_flags(argv: Sequence[str]) -> tuple[ConfigDict, Path, Cluster]:
         allow_abbrev=False,
     )
     parser.add_argument(
-        "--workdir", type=_folder, help="the run's folder; default: runs/NAME of FILE"
+        "--workdir",
+        type=path_argument,
+        help="the run's folder, or its address gs://…; default: runs/NAME of FILE",
     )
     _add_cluster(parser)
     config, known = parse_experiment(
@@ -71,12 +74,6 @@ def parse_experiment(
             )
         override(config, *match.groups())
     return config, known
-
-
-def _folder(text: str) -> Path:
-    if "://" in text:  # as a path it would be a local folder of that name
-        raise argparse.ArgumentTypeError(f"{text!r} is no folder: mount the bucket as one")
-    return Path(text)
 
 
 def _add_cluster(parser: argparse.ArgumentParser) -> None:

@@ -11,7 +11,6 @@ import html
 import importlib.resources
 import io
 import itertools
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from string import Template
@@ -19,7 +18,7 @@ from string import Template
 import numpy as np
 from PIL import Image
 
-from ugatit_jax.visualize import save_bytes
+from ugatit_jax.storage import AnyPath, write_atomically
 
 LONGEST_SIDE = 320  # px, of the pictures in a page
 _QUALITY = 90  # of WebP: 5 to 20 kB per picture
@@ -48,7 +47,7 @@ class GallerySection:
 
 
 def write_gallery(
-    path: str | os.PathLike[str],
+    path: AnyPath,
     title: str,
     sections: Mapping[str, GallerySection],
     summary: Sequence[str] = (),
@@ -68,7 +67,7 @@ def write_gallery(
         ),
         notes=f"<footer>\n{_paragraphs(notes)}\n</footer>" if notes else "",
     )
-    save_bytes(path, page.encode())
+    write_atomically(path, page)
 
 
 @functools.cache

@@ -2,13 +2,14 @@
 
 import functools
 import io
-from pathlib import Path
+from pathlib import PurePath
 from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from ugatit_jax.errors import InputError
+from ugatit_jax.storage import AnyPath, list_files, read_bytes
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"})
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
@@ -21,7 +22,7 @@ ENCODINGS: dict[str, dict[str, Any]] = {
 A = TypeVar("A", bound=Any)
 
 
-def decode(source: bytes | Path, name: str = "") -> np.ndarray:
+def decode(source: bytes | AnyPath, name: str = "") -> np.ndarray:
     """Read a picture as it is meant to be seen: upright, over white, in the colours of sRGB.
 
     Takes JPEG, PNG, WebP, BMP and GIF (its first frame) in any colour mode, as
@@ -31,17 +32,19 @@ def decode(source: bytes | Path, name: str = "") -> np.ndarray:
     return decode_with_alpha(source, name)[0]
 
 
-def decode_with_alpha(source: bytes | Path, name: str = "") -> tuple[np.ndarray, np.ndarray | None]:
+def decode_with_alpha(
+    source: bytes | AnyPath, name: str = ""
+) -> tuple[np.ndarray, np.ndarray | None]:
     """Read a picture as `decode` does, with its opacity: uint8 [H, W], None if it is all opaque."""
     try:
-        data = source if isinstance(source, bytes) else source.read_bytes()
+        data = source if isinstance(source, bytes) else read_bytes(source)
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             return _convert(image)
     except Exception as error:  # Pillow's decoders raise all kinds on broken files
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         if isinstance(error, UnidentifiedImageError):
             reason = f"it is none of {', '.join(_FORMATS)}"
-        name = name or (str(source) if isinstance(source, Path) else "picture")
+        name = name or ("picture" if isinstance(source, bytes) else str(source))
         raise InputError(f"cannot read {name}: {reason}; replace it or leave it out") from error
 
 
@@ -136,7 +139,7 @@ def to_uint8(x: np.ndarray) -> np.ndarray:
     return np.rint((np.asarray(x, np.float32) + 1) * 127.5).clip(0, 255).astype(np.uint8)
 
 
-def list_images(folder: Path) -> list[Path]:
+def list_images(folder: AnyPath) -> list[AnyPath]:
     """All pictures in a folder and the folders in it, in the order of their relative paths.
 
     A picture is told by its extension, in any case; hidden files and folders are
@@ -144,12 +147,10 @@ def list_images(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise InputError(f"no folder {folder}: give one that holds pictures")
-    found = (path.relative_to(folder) for path in folder.rglob("*"))
     pictures = [
         path
-        for path in found
+        for path in list_files(folder)
         if path.suffix.lower() in EXTENSIONS
         and not any(part.startswith(".") for part in path.parts)
-        and (folder / path).is_file()
     ]
-    return [folder / path for path in sorted(pictures, key=Path.as_posix)]
+    return [folder / path for path in sorted(pictures, key=PurePath.as_posix)]

@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import io
 import json
-from pathlib import Path
 from typing import Any, Self
 
 import jax
@@ -12,14 +11,14 @@ from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
 from ugatit_jax import images, sharding
-from ugatit_jax.config import write_atomically
 from ugatit_jax.datasets import Dataset, Domain
 from ugatit_jax.errors import InputError
 from ugatit_jax.metrics.features import FeatureExtractor, open_extractor
 from ugatit_jax.metrics.kid import kid
 from ugatit_jax.models import build_generator
 from ugatit_jax.objective import translate
-from ugatit_jax.visualize import DIRECTION_TITLES, save_bytes
+from ugatit_jax.storage import AnyPath, write_atomically
+from ugatit_jax.visualize import DIRECTION_TITLES
 
 BATCH = 8  # pictures per call of the generator
 
@@ -32,7 +31,9 @@ class KidCurve:
     """
 
     @classmethod
-    def open(cls, config: ConfigDict, dataset: Dataset, workdir: Path, start: int) -> Self | None:
+    def open(
+        cls, config: ConfigDict, dataset: Dataset, workdir: AnyPath, start: int
+    ) -> Self | None:
         """Return the curve of a run up to step `start`, or None if there can be or shall be none.
 
         Raises `InputError` if the points that the run has are of other pictures or features.
@@ -58,7 +59,7 @@ class KidCurve:
         config: ConfigDict,
         pictures: dict[str, Domain],
         extractor: FeatureExtractor,
-        workdir: Path,
+        workdir: AnyPath,
         start: int,
     ) -> None:
         self._config, self._pictures, self._extractor = config, pictures, extractor
@@ -94,7 +95,8 @@ class KidCurve:
         if jax.process_index() == 0:
             kept = self._protocol | {"points": self._points}
             write_atomically(self._workdir / "kid.json", json.dumps(kept, indent=2) + "\n")
-            save_bytes(self._workdir / "kid.png", plot(self._points, self._extractor.name))
+            picture = plot(self._points, self._extractor.name)
+            write_atomically(self._workdir / "kid.png", picture)
         return {direction: score.mean for direction, score in scores.items()}
 
     @functools.cached_property
@@ -111,7 +113,7 @@ class KidCurve:
         return self._extractor(map(images.to_uint8, results), len(domain))
 
 
-def _read_points(path: Path, protocol: dict[str, Any], start: int) -> list[dict[str, Any]]:
+def _read_points(path: AnyPath, protocol: dict[str, Any], start: int) -> list[dict[str, Any]]:
     """The points up to step `start`: what came later is lost, and will come again."""
     if not path.exists():
         return []

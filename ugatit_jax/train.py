@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -24,6 +25,7 @@ from ugatit_jax.config import check_config
 from ugatit_jax.kid_curve import KidCurve
 from ugatit_jax.models import build_generator
 from ugatit_jax.optimizer import learning_rate
+from ugatit_jax.storage import AnyPath, epath
 from ugatit_jax.train_step import TrainState, create_state, jit_train_step, sample
 
 # What the progress bar shows of the metrics.
@@ -36,7 +38,7 @@ SHOWN = {
 }
 
 
-def train(config: ConfigDict, workdir: Path) -> int:
+def train(config: ConfigDict, workdir: AnyPath) -> int:
     """Train, from the newest checkpoint in `workdir` if there is one, and return the step reached.
 
     That is `config.train.steps`, or less after Ctrl-C or SIGTERM, which save and end the run; the
@@ -77,7 +79,7 @@ def train(config: ConfigDict, workdir: Path) -> int:
 
 def _run(
     config: ConfigDict,
-    workdir: Path,
+    workdir: AnyPath,
     dataset: datasets.Dataset,
     mesh: Mesh,
     state: TrainState,
@@ -139,13 +141,17 @@ def compile_train_step(
 class Log:
     """What a run says: the progress bar, TensorBoard's scalars and pictures, files in samples/."""
 
-    def __init__(self, config: ConfigDict, workdir: Path, start: int) -> None:
+    def __init__(self, config: ConfigDict, workdir: AnyPath, start: int) -> None:
         from clu import metric_writers  # imports TensorFlow
 
         self._config, self._workdir = config, workdir
         self._silent = jax.process_index() > 0
+        # TensorFlow cannot add to what is in a bucket, and logs in there on its own.
+        self._unsent = None if isinstance(workdir, Path) else TemporaryDirectory()
         self._writer = metric_writers.create_default_writer(
-            str(workdir), just_logging=self._silent, asynchronous=False
+            self._unsent.name if self._unsent else str(workdir),
+            just_logging=self._silent,
+            asynchronous=False,
         )
         self._bar = tqdm(
             total=config.train.steps,
@@ -166,6 +172,9 @@ class Log:
     def __exit__(self, *exception: object) -> None:
         self._bar.close()
         self._writer.close()
+        self._send()
+        if self._unsent:
+            self._unsent.cleanup()
 
     def advance(
         self, step: int, state: TrainState, metrics: Mapping[str, jax.Array], force: bool
@@ -197,6 +206,7 @@ class Log:
             visualize.save_png(self._workdir / "samples" / f"step_{step:07d}.png", grid)
         self._writer.write_images(step, {"samples": grid[None]})
         self._writer.flush()
+        self._send()
         self._since = (step, time.monotonic())  # what took its time here was no training
 
     def write_kids(self, step: int, kids: Mapping[str, float]) -> None:
@@ -207,6 +217,11 @@ class Log:
             said = ", ".join(f"{name} {value:.2f}" for name, value in scores.items())
             self._bar.write(f"step {step}: {said}")
         self._since = (step, time.monotonic())
+
+    def _send(self) -> None:
+        if self._unsent:
+            for file in Path(self._unsent.name).iterdir():
+                epath.Path(file).copy(self._workdir / file.name, overwrite=True)
 
     def _rates(self, step: int) -> dict[str, float]:
         (since_step, since), now = self._since, time.monotonic()

@@ -38,12 +38,12 @@ from ugatit_jax.errors import InputError, Parser, exit_on_input_error
 from ugatit_jax.exported import is_exported
 from ugatit_jax.gallery import GalleryRow, GallerySection, write_gallery
 from ugatit_jax.runtime import set_up_jax
+from ugatit_jax.storage import folder_argument, path_argument, resolve, write_atomically
 from ugatit_jax.translator import DIRECTIONS, Translated, Translator
 from ugatit_jax.visualize import (
     DIRECTION_TITLES,
     attention_figure,
     attention_overlay,
-    save_bytes,
 )
 
 AHEAD = 16  # pictures that are read before their turn, and that wait to be written
@@ -241,7 +241,7 @@ class FileTranslator:
             contents["heatmaps"] = _npz({"generator": translated.heatmap, **judged})
         for kind, path in read.job.outputs.items():
             try:
-                save_bytes(path, contents[kind])
+                write_atomically(path, contents[kind])
             except OSError as error:  # which does not always name the file
                 raise OSError(error.errno, error.strerror, str(path)) from error
         return None
@@ -307,9 +307,15 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         description="Translate pictures with a trained run, or with an export of one.",
     )
     add = parser.add_argument
-    add("run_dir", type=Path, metavar="RUN_DIR", help="what training or an export wrote")
-    add("inputs", type=Path, nargs="+", metavar="INPUT", help="picture, folder or 'glob/**/*.jpg'")
-    add("--out", type=Path, required=True, metavar="DIR", help="for the results")
+    add("run_dir", type=path_argument, metavar="RUN_DIR", help="what training or an export wrote")
+    add(
+        "inputs",
+        type=folder_argument,
+        nargs="+",
+        metavar="INPUT",
+        help="picture, folder or 'glob/**/*.jpg'",
+    )
+    add("--out", type=folder_argument, required=True, metavar="DIR", help="for the results")
     add("--direction", choices=DIRECTIONS, default="a2b", help="default: a2b")
     add("--step", type=parse_step, help="of the checkpoint, or best; default: the newest")
     add(
@@ -352,7 +358,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         f"already, {failed} could not be translated"
     )
     if args.gallery:
-        write_page(args.out / "index.html", args.run_dir.resolve().name, jobs, options)
+        write_page(args.out / "index.html", resolve(args.run_dir).name, jobs, options)
         print(f"gallery: {args.out / 'index.html'}")
     return 1 if failed else 0
 

@@ -5,7 +5,6 @@ import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self, cast, overload
 
 import jax
@@ -21,6 +20,7 @@ from ugatit_jax.fit import Fitted, check_mode, fit_picture
 from ugatit_jax.models import build_generator
 from ugatit_jax.objective import translate
 from ugatit_jax.sharding import make_mesh, map_in_batches, over_data, replicated
+from ugatit_jax.storage import AnyPath, open_path
 
 DIRECTIONS = ("a2b", "b2a")
 BATCH = 8  # pictures per call of the network on accelerators
@@ -67,13 +67,13 @@ class Translator:
         self.params = jax.device_put(params, replicated(self._all))
 
     @classmethod
-    def load(cls, run_dir: str | Path, step: Step = None) -> Self:
+    def load(cls, run_dir: str | AnyPath, step: Step = None) -> Self:
         """Read the newest checkpoint of a run directory, that of `step`, or the 'best'.
 
         It takes the generators alone, and their moving averages where there are any. Raises
         `InputError` where there is no such checkpoint.
         """
-        return cls(*restore_generators(Path(run_dir), step))
+        return cls(*restore_generators(open_path(run_dir), step))
 
     @overload
     def __call__(

@@ -1,15 +1,14 @@
 """Pictures for people: where the networks look, and sample grids of a training run."""
 
 import io
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ugatit_jax.images import to_uint8
+from ugatit_jax.storage import AnyPath, write_atomically
 
 DIRECTION_TITLES = {"a2b": "A to B", "b2a": "B to A"}
 
@@ -163,25 +162,8 @@ def _text_strip(width: int, texts: Sequence[tuple[int, str]], size: int) -> np.n
     return np.asarray(strip)
 
 
-def save_png(path: str | os.PathLike[str], image: np.ndarray) -> None:
+def save_png(path: AnyPath, image: np.ndarray) -> None:
     """Write a uint8 [h, w, 3] picture, all of it or nothing; its folders are made."""
-    save_bytes(path, _png(image))
-
-
-def save_bytes(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write a file, all of it or nothing; its folders are made."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.tmp")
-    try:
-        unfinished.write_bytes(content)
-        os.replace(unfinished, path)
-    except OSError:  # what there is of it takes up room on a full disk
-        unfinished.unlink(missing_ok=True)
-        raise
-
-
-def _png(image: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, format="PNG")
-    return buffer.getvalue()
+    write_atomically(path, buffer.getvalue())

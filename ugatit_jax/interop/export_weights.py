@@ -18,9 +18,10 @@ from ugatit_jax.errors import InputError, Parser, exit_on_input_error
 from ugatit_jax.interop.pytorch import export_networks
 from ugatit_jax.interop.torch_file import write_torch_file
 from ugatit_jax.models import Conventions, conventions_of
+from ugatit_jax.storage import AnyPath, folder_argument, path_argument
 
 
-def export_weights(run_dir: Path, file: Path, step: Step = None) -> int:
+def export_weights(run_dir: AnyPath, file: Path, step: Step = None) -> int:
     """Write a run's newest checkpoint, or the one that `step` names, and return its step.
 
     Raises `InputError` if there is none, if its networks have no form in PyTorch's implementation,
@@ -48,8 +49,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="python -m ugatit_jax.interop.export_weights",
         description="Write a run's weights as a PyTorch file.",
     )
-    parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="what training wrote")
-    parser.add_argument("file", type=Path, metavar="FILE.pt", help="replaced if it is there")
+    parser.add_argument(
+        "run_dir", type=path_argument, metavar="RUN_DIR", help="what training wrote"
+    )
+    parser.add_argument(
+        "file", type=folder_argument, metavar="FILE.pt", help="replaced if it is there"
+    )
     parser.add_argument(
         "--step", type=parse_step, help="of the checkpoint, or best; default: the newest"
     )

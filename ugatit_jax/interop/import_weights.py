@@ -26,6 +26,7 @@ from ugatit_jax.errors import InputError, Parser, exit_on_input_error
 from ugatit_jax.interop import pytorch, tensorflow
 from ugatit_jax.interop.torch_file import read_torch_file
 from ugatit_jax.optimizer import build_optimizer
+from ugatit_jax.storage import AnyPath, folder_argument, path_argument
 from ugatit_jax.train_step import SCALES, TrainState, create_state
 
 Shape = tuple[int, ...]
@@ -82,7 +83,7 @@ def make_state(weights: Weights) -> TrainState:
     )
 
 
-def write_run(run_dir: Path, weights: Weights) -> None:
+def write_run(run_dir: AnyPath, weights: Weights) -> None:
     """Write a run directory. Raises `InputError` if something is there already."""
     if run_dir.exists() and (not run_dir.is_dir() or any(run_dir.iterdir())):
         raise InputError(f"{run_dir} is there already and not empty: take another RUN_DIR")
@@ -221,8 +222,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="python -m ugatit_jax.interop.import_weights",
         description="Make a run directory of PyTorch's or TensorFlow 1's weights.",
     )
-    parser.add_argument("source", type=Path, metavar="SOURCE", help="….pt, or ….model-N")
-    parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="a new folder")
+    parser.add_argument("source", type=folder_argument, metavar="SOURCE", help="….pt, or ….model-N")
+    parser.add_argument("run_dir", type=path_argument, metavar="RUN_DIR", help="a new folder")
     parser.add_argument("--image_size", type=int, help="of light networks, in px; default: 256")
     args = parser.parse_args(argv)
     weights = read_weights(args.source, args.image_size)
