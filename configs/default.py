@@ -77,7 +77,8 @@ def get_config(variant: str = "") -> ConfigDict:
     model.rho_margin = 0.0
 
     config.data = data = ConfigDict()
-    # A folder (or gs://…) with trainA, trainB, testA, testB; or "tfds:cycle_gan/horse2zebra"; or "emoji".
+    # A folder, here or at gs://…, with trainA, trainB, testA, testB; or
+    # "tfds:cycle_gan/horse2zebra"; or "emoji".
     data.source = ""
     # (height, width) in px, both multiples of 4. Paper: 256 x 256.
     data.image_size = (256, 256)
