@@ -3,12 +3,22 @@
 import ctypes
 import logging
 import os
+from pathlib import Path
 
 import jax
 
 from ugatit_jax.datasets import find_cache_dir
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
+# libtpu asks where it runs, and warns where it finds no TPU. The type is any that it knows. Without
+# the last one it refuses to compile while another program has it open.
+LIBTPU_WITHOUT_TPU = {
+    "TPU_SKIP_MDS_QUERY": "1",
+    "TPU_ACCELERATOR_TYPE": "v4-8",
+    "TPU_WORKER_HOSTNAMES": "localhost",
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+}
+GOOGLE = "0x1ae0"  # on the PCI bus
 
 
 def keep_freed_memory() -> None:
@@ -23,10 +33,20 @@ def keep_freed_memory() -> None:
         libc.mallopt(M_MMAP_MAX, 0)
 
 
+def may_have_tpu() -> bool:
+    """Tell whether a TPU may be in this machine, by what Google made of it."""
+    vendors = Path("/sys/bus/pci/devices").glob("*/vendor")
+    found = any(vendor.read_text().strip() == GOOGLE for vendor in vendors)
+    return found or any(Path("/dev").glob("accel*"))
+
+
 def set_up_jax() -> None:
     """Compile every program once per machine: the next start takes seconds."""
     # It says at INFO which accelerators this machine does not have.
     logging.getLogger("jax._src.xla_bridge").setLevel(logging.WARNING)
+    if not may_have_tpu():  # who plans for TPUs on a laptop has no use for libtpu's warnings
+        for name, value in LIBTPU_WITHOUT_TPU.items():
+            os.environ.setdefault(name, value)
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         jax.config.update("jax_compilation_cache_dir", str(find_cache_dir() / "xla"))
     if jax.default_backend() == "cpu":

@@ -23,7 +23,9 @@ from ugatit_jax.models import first_dense_rows
 T = TypeVar("T")
 
 AXES = ("data", "model")
-# The end of a parameter's path, and how it lies on the mesh. So do its Adam moments and average.
+# The end of a parameter's path, and how it lies on the mesh. So do its Adam moments and average. To
+# split the others' moments over all devices, too (ZeRO-1), would save 0.9 GiB on eight TPU v5e, of
+# 5.8 that a full network takes there and 15.75 that there are: it does not pay.
 SPLIT = {("mlp", "fc_0", "kernel"): P("model")}
 
 

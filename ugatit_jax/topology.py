@@ -15,15 +15,8 @@ from jax.experimental import topologies
 
 from ugatit_jax.chips import TPUS, Chip, find_gpu
 from ugatit_jax.errors import InputError
+from ugatit_jax.runtime import LIBTPU_WITHOUT_TPU
 
-# libtpu asks where it runs, and warns where it finds no TPU. The type is any that it knows. Without
-# the last one it refuses to compile while another program has it open.
-ENVIRONMENT = {
-    "TPU_SKIP_MDS_QUERY": "1",
-    "TPU_ACCELERATOR_TYPE": "v4-8",
-    "TPU_WORKER_HOSTNAMES": "localhost",
-    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
-}
 KINDS = f"{', '.join(f'{kind}:AxB' for kind in TPUS)}, gpu, cpu"
 
 
@@ -88,7 +81,7 @@ def _find_tpu(topology: str, slices: int) -> Target:
         raise InputError(
             f"--topology={topology} is compiled with libtpu: pip install libtpu (Linux x86-64)"
         )
-    for name, value in ENVIRONMENT.items():
+    for name, value in LIBTPU_WITHOUT_TPU.items():
         os.environ.setdefault(name, value)
     jax.config.update("jax_platforms", "cpu")
     options: dict[str, Any] = {"num_slices": slices} if slices > 1 else {}
