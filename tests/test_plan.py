@@ -136,17 +136,23 @@ def test_settings_that_take_less_memory_come_from_cheap_to_dear(
 ) -> None:
     config = tiny_config()
     config.train.batch_size, config.model.light = 48, False
-    all_again = {"train.remat": "all"}
-    assert list(plan.candidates(config, target(8))) == [
+    again = {"train.remat": "all"}
+    assert list(plan.candidates(config, target(8), state_fits=True)) == [
         {"train.remat": "convolutions"},
-        all_again,
-        all_again | {"train.accumulate": 2},
+        again,
+        again | {"train.accumulate": 2},
         {"model.light": True},
-        all_again | {"train.batch_size": 8, "train.accumulate": 1},
-        all_again | {"topology": "v5e:4x4", "train.batch_size": 48, "train.accumulate": 1},
+        {"model.light": True} | again,
+        again | {"train.batch_size": 8},
+        again | {"topology": "v5e:4x4", "train.batch_size": 48},
+    ]
+    assert list(plan.candidates(config, target(8), state_fits=False)) == [
+        {"model.light": True},
+        {"model.light": True} | again,
+        again | {"topology": "v5e:4x4", "train.batch_size": 48},
     ]
     config.train.remat, config.train.batch_size, config.model.light = "all", 8, True
-    assert list(plan.candidates(config, target(8, "v5e:16x16"))) == []
+    assert list(plan.candidates(config, target(8, "v5e:16x16"), state_fits=True)) == []
 
 
 def test_a_report_on_a_slice_has_time_and_verdict(tiny_config: Callable[[], ConfigDict]) -> None:

@@ -77,7 +77,7 @@ def _plan(name: str, config: ConfigDict, target: Target, as_json: bool) -> int:
     well = target.chip is None or fits(figures, target.chip)
     if not well:
         found = None
-        for changes, other, figures in search(config, target):
+        for changes, other, figures in search(config, target, figures):
             text = summarize(changes, other, figures)
             _say(text) if as_json else print(text, flush=True)
             if other.chip is not None and fits(figures, other.chip):
@@ -92,14 +92,19 @@ def _plan(name: str, config: ConfigDict, target: Target, as_json: bool) -> int:
     return 0 if well else 1
 
 
-def search(config: ConfigDict, target: Target) -> Iterator[tuple[Changes, Target, Figures]]:
-    """Compile what takes less memory, from what costs least on; yields each as it is known."""
-    for changes in candidates(config, target):
-        fields = dict(changes)
-        topology = fields.pop("topology", target.topology)
+def search(
+    config: ConfigDict, target: Target, figures: Figures
+) -> Iterator[tuple[Changes, Target, Figures]]:
+    """Compile what takes less memory than these figures, from what costs least on.
+
+    Yields each as it is known.
+    """
+    assert target.chip is not None
+    for changes in candidates(config, target, figures.memory.state <= target.chip.hbm):
+        topology = changes.get("topology", target.topology)
         other = target if topology == target.topology else find_target(topology, target.slices)
         try:
-            changed = prepare(apply(config, fields), other)
+            changed = prepare(apply(config, changes), other)
         except InputError:
             continue  # such as parts of a batch that are not whole pictures
         words = " ".join(f"{field}={value}" for field, value in changes.items())
@@ -108,31 +113,35 @@ def search(config: ConfigDict, target: Target) -> Iterator[tuple[Changes, Target
         yield changes, other, interruptible(work)
 
 
-def candidates(config: ConfigDict, target: Target) -> Iterator[Changes]:
+def candidates(config: ConfigDict, target: Target, state_fits: bool) -> Iterator[Changes]:
     """Yield changes of a config that make it take less memory, from what costs least on.
 
-    {'section.field': value}; 'topology' stands for the chips. Recomputing comes first: it takes
-    more away than halving the pictures that are gone through at once does.
+    {'section.field': value}; 'topology' stands for the chips. Recomputing comes before smaller
+    parts of a batch: it takes more away than halving them does. Neither makes the state smaller.
     """
     train, chips = config.train, len(target.devices)
     per_chip = train.batch_size // chips
-    least: Changes = {}
-    for remat in ("convolutions", "all"):
-        if train.remat != "all" and train.remat != remat:
-            least = {"train.remat": remat}
-            yield least
-    parts = 2 * train.accumulate
-    while parts <= per_chip:
-        if per_chip % parts == 0:
-            yield least | {"train.accumulate": parts}
-        parts *= 2
+    again = {"train.remat": "all"} if train.remat != "all" else {}
+    if state_fits:
+        if train.remat == "none":
+            yield {"train.remat": "convolutions"}
+        if again:
+            yield again
+        parts = 2 * train.accumulate
+        while parts <= per_chip:
+            if per_chip % parts == 0:
+                yield again | {"train.accumulate": parts}
+            parts *= 2
     if not config.model.light:
         yield {"model.light": True}
-    if per_chip > 1:
-        yield least | {"train.batch_size": chips, "train.accumulate": 1}
+        if again:
+            yield {"model.light": True} | again
+    whole = {"train.accumulate": 1} if train.accumulate > 1 else {}
+    if per_chip > 1 and state_fits:
+        yield again | whole | {"train.batch_size": chips}
     if (topology := larger(target.topology)) is not None:
-        batch = max(train.batch_size, 2 * chips)
-        yield least | {"topology": topology, "train.batch_size": batch, "train.accumulate": 1}
+        more = {"topology": topology, "train.batch_size": max(train.batch_size, 2 * chips)}
+        yield again | whole | more
 
 
 def apply(config: ConfigDict, changes: Changes) -> ConfigDict:
