@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 from ml_collections import ConfigDict
+from test_readme import ROOT, commands
 
 from ugatit_jax import plan
 from ugatit_jax.chips import GIB, TPUS, find_gpu
@@ -257,19 +258,20 @@ def test_a_topology_that_libtpu_does_not_know() -> None:
 @libtpu
 @pytest.mark.slow
 @pytest.mark.usefixtures("no_compilation_cache")
-def test_a_step_is_compiled_for_a_tpu(
-    tiny_flags: list[str],
+def test_a_step_is_compiled_for_tpus_as_the_readme_says(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    small = {"model.base_width": 1, "model.global_layers": 3, "train.batch_size": 1}
-    fields = [f"--config.{field}={value}" for field, value in small.items()]
-    argv = [*tiny_flags, *fields, "--config.data.image_size=(16,16)", "--topology=v5e:1x1"]
+    monkeypatch.chdir(ROOT)  # its configs
+    small = {"base_width": 1, "residual_blocks": 1, "local_layers": 3, "global_layers": 3}
+    (argv,) = (command.split()[3:] for command in commands() if "ugatit_jax.plan" in command)
+    argv += [f"--config.model.{field}={value}" for field, value in small.items()]
+    argv += ["--config.data.image_size=(16,16)"]
     status, text = run(argv, capsys)
     assert status == 0
-    assert "on 1 × TPU v5e (v5e:1x1): batch 1, 1 per chip, 16x16 px, bfloat16" in text
+    assert "on 8 × TPU v5e (v5e:2x4): batch 8, 1 per chip, 16x16 px, bfloat16" in text
     assert "of 15.75 GiB per chip" in text and "← the bound" in text
 
     (file,) = (tmp_path / "ugatit_jax" / "plan").iterdir()

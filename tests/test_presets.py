@@ -298,14 +298,12 @@ def test_two_power_iterations_per_step(case: str) -> None:
                 np.testing.assert_allclose(ours[our_name], recorded, atol=1e-5, err_msg=our_name)
 
 
-# One whose penalty looks at the whole batch, one whose two updates have different losses; the terms
-# of all kinds are compared with the recorded ones above.
-@pytest.mark.parametrize("kind", ["dragan", pytest.param("hinge", marks=pytest.mark.slow)])
-def test_other_kinds_train(kind: str, tiny_config: Callable[[], ConfigDict]) -> None:
+# Its penalty looks at the whole batch; the terms of all kinds are compared with the recorded ones.
+def test_a_kind_with_penalty_trains(tiny_config: Callable[[], ConfigDict]) -> None:
     config = tiny_config()
-    config.update_from_flattened_dict(PRESETS["tensorflow"] | {"loss.kind": kind})
+    config.update_from_flattened_dict(PRESETS["tensorflow"] | {"loss.kind": "dragan"})
     # Its vectors converge in the first steps, which changes the slopes more than learning does.
-    config.model.spectral_norm = losses.KINDS[kind].penalty is None
+    config.model.spectral_norm = False
     config.train.batch_size = 2
     shape = (2, *config.data.image_size, 3)
     a, b = jax.random.uniform(jax.random.key(0), (2, *shape), minval=-1, maxval=1)
@@ -319,11 +317,12 @@ def test_other_kinds_train(kind: str, tiny_config: Callable[[], ConfigDict]) -> 
     # On the same pictures again and again, whoever learns improves.
     assert records[2]["generator/identity"] < records[0]["generator/identity"]
     assert records[2]["discriminator/total"] < records[0]["discriminator/total"]
-    assert ("discriminator/penalty" in records[0]) == (losses.KINDS[kind].penalty is not None)
+    assert records[0]["discriminator/penalty"] > 0
 
 
 def test_noise_follows_from_seed_step_and_domain(tiny_config: Callable[[], ConfigDict]) -> None:
     config, batch = tiny_config(), {d: np.zeros((2, 4, 4, 3)) for d in "ab"}
+    config.loss.kind = "dragan"
     first, again, later = (train_step.draw_noise(config, step, batch) for step in (5, 5, 6))
     np.testing.assert_array_equal(first["a"]["epsilon"], again["a"]["epsilon"])
     drawn = [x["alpha"].ravel().tolist() for n in (first, later) for x in n.values()]

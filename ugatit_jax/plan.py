@@ -77,11 +77,11 @@ def _plan(name: str, config: ConfigDict, target: Target, as_json: bool) -> int:
     well = target.chip is None or fits(figures, target.chip)
     if not well:
         found = None
-        for changes, other, figures in search(config, target, figures):
-            text = summarize(changes, other, figures)
+        for changes, other, less in search(config, target, figures):
+            text = summarize(changes, other, less)
             _say(text) if as_json else print(text, flush=True)
-            if other.chip is not None and fits(figures, other.chip):
-                found = as_dict(name, apply(config, changes), other, figures)
+            if other.chip is not None and fits(less, other.chip):
+                found = as_dict(name, apply(config, changes), other, less)
                 found["settings"] = changes
                 break
         result["would_fit"] = found
