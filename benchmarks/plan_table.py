@@ -2,8 +2,8 @@
 
 python -m benchmarks.plan_table --config=configs/default.py
 
-Compiling takes 5 to 15 minutes a row on two cores. What was compiled before is kept, so that the
-command can be stopped and started again.
+Compiling takes 5 to 15 minutes a row on two cores. The command can be stopped at any time and
+started again: rows that are done are in the table, and what was compiled is kept.
 """
 
 import argparse
@@ -102,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 row = plan_row(config, topology, per_chip)
                 print(row, flush=True)
                 text += row + "\n"
-    write_atomically(known.out, text)
+                write_atomically(known.out, text)
 
 
 if __name__ == "__main__":
