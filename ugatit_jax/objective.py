@@ -97,12 +97,15 @@ def judge(
     networks: Networks, params: Any, spectral: Any, pictures: Array, domain: str
 ) -> dict[str, Judgement]:
     """Return what a domain's local and global discriminator say of pictures [N, H, W, 3]."""
-    judgements = {}
-    for scale in SCALES:
-        variables = {"params": params[domain][scale], "spectral": spectral[domain][scale]}
-        judgement = networks.discriminators[scale].apply(variables, pictures)
-        judgements[scale] = cast(Judgement, judgement)
-    return judgements
+    return {s: judge_at(s, networks, params, spectral, pictures, domain) for s in SCALES}
+
+
+def judge_at(
+    scale: str, networks: Networks, params: Any, spectral: Any, pictures: Array, domain: str
+) -> Judgement:
+    """Return what a domain's discriminator of one scale says of pictures [N, H, W, 3]."""
+    variables = {"params": params[domain][scale], "spectral": spectral[domain][scale]}
+    return cast(Judgement, networks.discriminators[scale].apply(variables, pictures))
 
 
 def adversarial_terms(
@@ -127,7 +130,7 @@ def penalty_terms(
     """Return the gradient penalty of patch logits and CAM logits at some pictures, by scale."""
 
     def total(pictures: Array, scale: str, head: str) -> Array:
-        judgement = judge(networks, params, spectral, pictures, domain)[scale]
+        judgement = judge_at(scale, networks, params, spectral, pictures, domain)
         return getattr(judgement, head).sum()
 
     terms = {}
