@@ -16,8 +16,8 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from ugatit_jax.chips import GIB
-from ugatit_jax.compiled_step import measure
+from ugatit_jax.chips import GIB, Chip
+from ugatit_jax.compiled_step import Figures, measure
 from ugatit_jax.errors import Parser, exit_on_input_error
 from ugatit_jax.flags import parse_experiment
 from ugatit_jax.plan import interruptible, prepare
@@ -25,11 +25,12 @@ from ugatit_jax.roofline import EFFICIENCY, estimate, fits, wire_bytes
 from ugatit_jax.storage import write_atomically
 from ugatit_jax.topology import find_target
 
-TOPOLOGIES = ("v4:2x2x1", "v5e:2x4", "v5p:2x2x1", "v6e:2x4")
+TOPOLOGIES = ("v5e:2x4", "v6e:2x4", "v4:2x2x1", "v5p:2x2x1")
+NETWORKS = ("light", "full")
 HEAD = f"""
-| slice | network | pictures per chip | GiB per chip | of | fits | TFLOP | ms, at best | bound \
-| MB sent | GB/s for {EFFICIENCY:.0%} | hours | chip-hours |
-|---|---|---:|---:|---:|---|---:|---:|---|---:|---:|---:|---:|
+| slice | network | pictures per chip | GiB per chip | of | fits | pictures, at most | TFLOP \
+| ms, at best | bound | MB sent | GB/s for {EFFICIENCY:.0%} | hours | chip-hours |
+|---|---|---:|---:|---:|---|---:|---:|---:|---|---:|---:|---:|---:|
 """
 
 
@@ -49,6 +50,7 @@ def plan_row(config: ConfigDict, topology: str, per_chip: int) -> str:
         "more" if total is None else f"{total / GIB:.2f}",
         f"{target.chip.hbm / GIB:.2f}",
         "yes" if fits(figures, target.chip) else "**no**",
+        str(most_pictures(figures, target.chip, per_chip)),
         f"{figures.flops / 1e12:.3g}",
     ]
     if guess is None:
@@ -64,6 +66,14 @@ def plan_row(config: ConfigDict, topology: str, per_chip: int) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def most_pictures(figures: Figures, chip: Chip, per_chip: int) -> int | str:
+    """Return how many pictures a chip has room for, if they take room in proportion."""
+    memory = figures.memory
+    if memory.activations is None:
+        return ""
+    return int((chip.hbm - memory.state - memory.program) / memory.activations * per_chip)
+
+
 def introduce(command: str, config: ConfigDict) -> str:
     """Return what is to be known before the table is read."""
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("jax", "libtpu"))
@@ -75,11 +85,21 @@ def introduce(command: str, config: ConfigDict) -> str:
 `{command}`
 
 {size} px, bfloat16. Every column is of one chip and one step, except the last two, which are of
-{config.train.steps:,} steps. "ms, at best" is a bound: arithmetic or memory at its peak, whichever
-takes longer, and exchanges beside nothing else. The links' speed "for {EFFICIENCY:.0%}" is what a
-chip has to send in a ring for exchanges to take no more than a tenth of the time; how a number of
-chips scales is to be read from it, not from virtual devices. `python -m ugatit_jax.plan` prints all
-figures of a row, its assumptions, and settings that fit where a row does not.
+{config.train.steps:,} steps.
+
+- "Pictures, at most": per chip. Not compiled, unlike the memory before it, but a model: what is
+  neither state nor program grows as the pictures do. That is too much for gradients, so there may
+  be room for more; `config.train.remat` and `config.train.accumulate` make it.
+- "ms, at best" is a bound: arithmetic or memory at its peak, whichever takes longer, and exchanges
+  beside nothing else.
+- "MB sent" do not depend on the number of pictures, but for 22 MB of features of full networks. For
+  n times the pictures, the links may be n times slower.
+- The links' speed "for {EFFICIENCY:.0%}" is what a chip has to send in a ring for exchanges to take
+  no more than a tenth of the time. How a number of chips scales is to be read from it, not from
+  virtual devices.
+
+`python -m ugatit_jax.plan` prints all figures of a row, its assumptions, and settings that fit
+where a row does not.
 """
 
 
@@ -90,15 +110,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--topologies", nargs="+", default=TOPOLOGIES)
     parser.add_argument("--per_chip", nargs="+", type=int, default=[1, 4])
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=NETWORKS)
     parser.add_argument("--out", type=Path, default=Path("docs/plan.md"))
     config, known = parse_experiment(
-        parser, argv, "--topologies=KIND:AxB, --per_chip=N, --out=FILE"
+        parser, argv, "--topologies=KIND:AxB, --per_chip=N, --networks=light, --out=FILE"
     )
     text = introduce(f"python -m benchmarks.plan_table {shlex.join(argv)}", config) + HEAD
-    for topology in known.topologies:
-        for light in (True, False):
-            config.model.light = light
-            for per_chip in known.per_chip:
+    for per_chip in known.per_chip:
+        for topology in known.topologies:
+            for network in known.networks:
+                config.model.light = network == "light"
                 row = plan_row(config, topology, per_chip)
                 print(row, flush=True)
                 text += row + "\n"

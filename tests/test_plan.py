@@ -13,6 +13,7 @@ import pytest
 from ml_collections import ConfigDict
 from test_readme import ROOT, commands
 
+from benchmarks import plan_table
 from ugatit_jax import plan
 from ugatit_jax.chips import GIB, TPUS, find_gpu
 from ugatit_jax.collectives import Collective
@@ -219,7 +220,9 @@ def test_a_device_is_a_chip(name: str, slices: int, chips: int) -> None:
 
 
 @pytest.fixture
-def no_compilation_cache() -> Iterator[None]:
+def world_of_libtpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No flags that only CPUs' XLA knows, nor a cache of what cannot be loaded here."""
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
     before = jax.config.jax_enable_compilation_cache
     jax.config.update("jax_enable_compilation_cache", False)
     yield
@@ -227,7 +230,7 @@ def no_compilation_cache() -> Iterator[None]:
 
 
 @libtpu
-@pytest.mark.usefixtures("no_compilation_cache")
+@pytest.mark.usefixtures("world_of_libtpu")
 @pytest.mark.parametrize("name", ["v4:2x2x1", "v5e:2x2", "v5p:2x2x1", "v6e:2x2"])
 def test_the_memory_of_chips_is_what_libtpu_refuses_to_exceed(name: str) -> None:
     found = find_target(name)
@@ -257,7 +260,7 @@ def test_a_topology_that_libtpu_does_not_know() -> None:
 
 @libtpu
 @pytest.mark.slow
-@pytest.mark.usefixtures("no_compilation_cache")
+@pytest.mark.usefixtures("world_of_libtpu")
 def test_a_step_is_compiled_for_tpus_as_the_readme_says(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -278,3 +281,8 @@ def test_a_step_is_compiled_for_tpus_as_the_readme_says(
     kept = json.loads(file.read_text())
     file.write_text(json.dumps(kept | {"flops": 1.25e12}))  # what is kept is what is said
     assert "1.25 TFLOP" in run(argv, capsys)[1]
+
+    argv.remove("--topology=v5e:2x4")
+    table, one_row = tmp_path / "plan.md", ["--per_chip=1", "--networks=light"]
+    plan_table.main([*argv, "--topologies=v5e:2x4", *one_row, f"--out={table}"])
+    assert "| 8 × v5e:2x4 | light | 1 |" in table.read_text() and "| 1.25 |" in table.read_text()
