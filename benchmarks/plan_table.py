@@ -117,9 +117,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     text = introduce(f"python -m benchmarks.plan_table {shlex.join(argv)}", config) + HEAD
     for per_chip in known.per_chip:
-        for topology in known.topologies:
-            for network in known.networks:
-                config.model.light = network == "light"
+        for network in known.networks:
+            config.model.light = network == "light"
+            for topology in known.topologies:
                 row = plan_row(config, topology, per_chip)
                 print(row, flush=True)
                 text += row + "\n"
