@@ -2,7 +2,7 @@
 
 python -m benchmarks.plan_table --config=configs/default.py
 
-Compiling takes 5 to 15 minutes a row on two cores. The command can be stopped at any time and
+Compiling takes 10 to 20 minutes a row on two cores. The command can be stopped at any time and
 started again: rows that are done are in the table, and what was compiled is kept.
 """
 
@@ -94,12 +94,12 @@ def introduce(command: str, config: ConfigDict) -> str:
   beside nothing else.
 - "MB sent" do not depend on the number of pictures, but for 22 MB of features of full networks. For
   n times the pictures, the links may be n times slower.
-- The links' speed "for {EFFICIENCY:.0%}" is what a chip has to send in a ring for exchanges to take
+- "GB/s for {EFFICIENCY:.0%}": the speed at which a chip has to send in a ring for exchanges to take
   no more than a tenth of the time. How a number of chips scales is to be read from it, not from
   virtual devices.
 
 `python -m ugatit_jax.plan` prints all figures of a row, its assumptions, and settings that fit
-where a row does not.
+where a row does not. What has no row yet was not compiled yet: the command above goes on with it.
 """
 
 
