@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import pytest
+from jax.experimental.compilation_cache.compilation_cache import reset_cache
 from ml_collections import ConfigDict
 from test_readme import ROOT, commands
 
@@ -225,8 +226,10 @@ def world_of_libtpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.delenv("XLA_FLAGS", raising=False)
     before = jax.config.jax_enable_compilation_cache
     jax.config.update("jax_enable_compilation_cache", False)
+    reset_cache()  # it looks at the setting once
     yield
     jax.config.update("jax_enable_compilation_cache", before)
+    reset_cache()
 
 
 @libtpu

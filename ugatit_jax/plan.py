@@ -52,12 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     config = prepare(config, target)
     if target.is_tpu:  # what JAX keeps of these programs, it cannot read without a TPU
         jax.config.update("jax_enable_compilation_cache", False)
-    try:
-        return _plan(known.config, config, target, known.json)
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr, flush=True)
-        sys.stdout.flush()
-        os._exit(130)  # a compilation goes on until its end otherwise
+    return _plan(known.config, config, target, known.json)
 
 
 def prepare(config: ConfigDict, target: Target) -> ConfigDict:
@@ -154,7 +149,7 @@ def apply(config: ConfigDict, changes: Changes) -> ConfigDict:
 
 
 def interruptible(work: Callable[[], T]) -> T:
-    """Do work that a Ctrl-C is to end at once, which compilers never notice."""
+    """Do work that a Ctrl-C is to end at once, and the program with it; compilers never notice."""
     results: list[T] = []
     errors: list[BaseException] = []
 
@@ -166,8 +161,13 @@ def interruptible(work: Callable[[], T]) -> T:
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    while thread.is_alive():
-        thread.join(timeout=0.5)
+    try:
+        while thread.is_alive():
+            thread.join(timeout=0.5)
+    except KeyboardInterrupt:
+        _say("stopped")
+        sys.stdout.flush()
+        os._exit(130)  # a compilation goes on until its end otherwise
     if errors:
         raise errors[0]
     return results[0]
