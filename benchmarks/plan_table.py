@@ -3,7 +3,7 @@
 python -m benchmarks.plan_table --config=configs/default.py
 
 Compiling takes 10 to 20 minutes a row on two cores. The command can be stopped at any time and
-started again: rows that are done are in the table, and what was compiled is kept.
+started again: what was compiled is kept. The table is written once all of its rows are known.
 """
 
 import argparse
@@ -57,7 +57,7 @@ def plan_row(config: ConfigDict, topology: str, per_chip: int) -> str:
         return f"| {' | '.join(cells)} |" + " |" * 6
     cells += [
         f"{guess.step * 1e3:.1f}",
-        "arithmetic" if guess.arithmetic > guess.memory else "memory",
+        guess.bound,
         f"{wire_bytes(figures, 'ici') / 1e6:.3g}",
         f"{guess.link_needed / 1e9:.3g}",
         f"{guess.hours:.1f}",
@@ -99,13 +99,13 @@ def introduce(command: str, config: ConfigDict) -> str:
   virtual devices.
 
 `python -m ugatit_jax.plan` prints all figures of a row, its assumptions, and settings that fit
-where a row does not. What has no row yet was not compiled yet: the command above goes on with it.
+where a row does not.
 """
 
 
 @exit_on_input_error
 def main(argv: Sequence[str] | None = None) -> None:
-    """Write the table, row by row."""
+    """Write the table."""
     argv = sys.argv[1:] if argv is None else argv
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--topologies", nargs="+", default=TOPOLOGIES)
@@ -123,7 +123,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 row = plan_row(config, topology, per_chip)
                 print(row, flush=True)
                 text += row + "\n"
-                write_atomically(known.out, text)
+    write_atomically(known.out, text)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,6 @@ OBJECT = re.compile(
 )
 OBJECTS = re.compile(r"(?:/upload)?/storage/v1/b/([^/]+)/o")
 BUCKET = re.compile(r"/storage/v1/b/([^/]+)")
-BUCKET = re.compile(r"/storage/v1/b/([^/]+)")
 
 
 @dataclass

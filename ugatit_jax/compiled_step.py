@@ -88,6 +88,8 @@ def measure(config: ConfigDict, target: Target, say: Callable[[str], None]) -> F
     if (kept := load_figures(file)) is not None:
         return kept
 
+    if target.is_tpu:  # what JAX keeps of such a program, it cannot read without a TPU
+        jax.config.update("jax_enable_compilation_cache", False)
     say("compiling, which takes minutes…")
     since = time.monotonic()
     memory = _memory_of_state(state, state_shardings(config, mesh))

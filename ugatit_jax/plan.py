@@ -11,7 +11,6 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
-import jax
 from ml_collections import ConfigDict
 
 from ugatit_jax.compiled_step import Figures, measure
@@ -50,8 +49,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise InputError(f"nothing to plan for: say --topology=, one of {KINDS}")
     target = find_target(known.topology, known.slices)
     config = prepare(config, target)
-    if target.is_tpu:  # what JAX keeps of these programs, it cannot read without a TPU
-        jax.config.update("jax_enable_compilation_cache", False)
     return _plan(known.config, config, target, known.json)
 
 

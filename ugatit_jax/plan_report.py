@@ -110,9 +110,8 @@ def _work(figures: Figures, chip: Chip | None) -> Iterator[str]:
 
 def _time(guess: Estimate, figures: Figures) -> Iterator[str]:
     yield "time per step, at best"
-    bound = "arithmetic" if guess.arithmetic > guess.memory else "memory"
     for what, seconds in (("arithmetic", guess.arithmetic), ("memory", guess.memory)):
-        yield f"  {what:<34}{seconds * 1e3:8.2f} ms{' ← the bound' if what == bound else ''}"
+        yield f"  {what:<34}{seconds * 1e3:8.2f} ms{' ← the bound' if what == guess.bound else ''}"
     yield f"  {'exchanges between chips':<34}{guess.ici * 1e3:8.2f} ms"
     if guess.dcn:
         yield f"  {'exchanges between slices':<34}{guess.dcn * 1e3:8.2f} ms"

@@ -31,6 +31,11 @@ class Estimate:
         return max(self.arithmetic, self.memory)
 
     @property
+    def bound(self) -> str:
+        """What the chip is busy with all that time: "arithmetic" or "memory"."""
+        return "arithmetic" if self.arithmetic > self.memory else "memory"
+
+    @property
     def step(self) -> float:
         """Seconds per step."""
         return self.compute + self.ici + self.dcn

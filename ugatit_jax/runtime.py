@@ -40,13 +40,18 @@ def may_have_tpu() -> bool:
     return found or any(Path("/dev").glob("accel*"))
 
 
+def use_libtpu_without_tpu() -> None:
+    """Have libtpu look for no TPU, before it is loaded; what the user says of it stays."""
+    for name, value in LIBTPU_WITHOUT_TPU.items():
+        os.environ.setdefault(name, value)
+
+
 def set_up_jax() -> None:
     """Compile every program once per machine: the next start takes seconds."""
     # It says at INFO which accelerators this machine does not have.
     logging.getLogger("jax._src.xla_bridge").setLevel(logging.WARNING)
     if not may_have_tpu():  # who plans for TPUs on a laptop has no use for libtpu's warnings
-        for name, value in LIBTPU_WITHOUT_TPU.items():
-            os.environ.setdefault(name, value)
+        use_libtpu_without_tpu()
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         jax.config.update("jax_compilation_cache_dir", str(find_cache_dir() / "xla"))
     if jax.default_backend() == "cpu":

@@ -5,7 +5,6 @@ TPU programs are compiled ahead of time by libtpu, which needs no TPU for it.
 
 import importlib.util
 import math
-import os
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +14,7 @@ from jax.experimental import topologies
 
 from ugatit_jax.chips import TPUS, Chip, find_gpu
 from ugatit_jax.errors import InputError
-from ugatit_jax.runtime import LIBTPU_WITHOUT_TPU
+from ugatit_jax.runtime import use_libtpu_without_tpu
 
 KINDS = f"{', '.join(f'{kind}:AxB' for kind in TPUS)}, gpu, cpu"
 
@@ -81,8 +80,7 @@ def _find_tpu(topology: str, slices: int) -> Target:
         raise InputError(
             f"--topology={topology} is compiled with libtpu: pip install libtpu (Linux x86-64)"
         )
-    for name, value in LIBTPU_WITHOUT_TPU.items():
-        os.environ.setdefault(name, value)
+    use_libtpu_without_tpu()
     jax.config.update("jax_platforms", "cpu")
     options: dict[str, Any] = {"num_slices": slices} if slices > 1 else {}
     if kind == "v4":  # else each of a chip's cores is a device, which Cloud's v4 never shows
