@@ -9,7 +9,7 @@ import pytest
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
-from ugatit_jax.collectives import Collective, find_collectives
+from ugatit_jax.planning.collectives import Collective, find_collectives
 
 HEADER = "HloModule jit_step, is_scheduled=true, num_partitions=8"
 

@@ -7,7 +7,7 @@ import pytest
 from jax import lax
 from jax.sharding import PartitionSpec as P
 
-from ugatit_jax.flops import count_traced
+from ugatit_jax.planning.flops import count_traced
 from ugatit_jax.sharding import make_mesh
 
 

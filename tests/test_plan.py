@@ -16,14 +16,14 @@ from test_readme import ROOT, commands
 
 from benchmarks import plan_table
 from ugatit_jax import plan
-from ugatit_jax.chips import GIB, TPUS, find_gpu
-from ugatit_jax.collectives import Collective
-from ugatit_jax.compiled_step import Figures, Memory, load_figures, needed_memory
 from ugatit_jax.errors import InputError
-from ugatit_jax.plan_report import describe
-from ugatit_jax.roofline import estimate, fits
+from ugatit_jax.planning.chips import GIB, TPUS, find_gpu
+from ugatit_jax.planning.collectives import Collective
+from ugatit_jax.planning.compiled_step import Figures, Memory, load_figures, needed_memory
+from ugatit_jax.planning.report import describe
+from ugatit_jax.planning.roofline import estimate, fits
+from ugatit_jax.planning.topology import Target, find_target, larger
 from ugatit_jax.sharding import make_mesh, replicated
-from ugatit_jax.topology import Target, find_target, larger
 from ugatit_jax.train_step import create_state
 
 V5E = TPUS["v5e"]

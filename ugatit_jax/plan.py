@@ -13,13 +13,13 @@ from typing import Any, TypeVar
 
 from ml_collections import ConfigDict
 
-from ugatit_jax.compiled_step import Figures, measure
 from ugatit_jax.config import check_config
 from ugatit_jax.errors import InputError, Parser, exit_on_input_error
 from ugatit_jax.flags import override, parse_experiment
-from ugatit_jax.plan_report import as_dict, describe, summarize
-from ugatit_jax.roofline import fits
-from ugatit_jax.topology import KINDS, Target, find_target, larger
+from ugatit_jax.planning.compiled_step import Figures, measure
+from ugatit_jax.planning.report import as_dict, describe, summarize
+from ugatit_jax.planning.roofline import fits
+from ugatit_jax.planning.topology import KINDS, Target, find_target, larger
 
 T = TypeVar("T")
 Changes = dict[str, Any]  # {'section.field': value}

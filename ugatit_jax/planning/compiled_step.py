@@ -20,11 +20,11 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from ugatit_jax import sharding
-from ugatit_jax.collectives import Collective, find_collectives
 from ugatit_jax.datasets import find_cache_dir
-from ugatit_jax.flops import count_traced
+from ugatit_jax.planning.collectives import Collective, find_collectives
+from ugatit_jax.planning.flops import count_traced
+from ugatit_jax.planning.topology import Target
 from ugatit_jax.storage import write_atomically
-from ugatit_jax.topology import Target
 from ugatit_jax.train_step import TrainState, create_state, jit_train_step, state_shardings
 
 FORMAT = 1  # of what is kept; raise it when the figures change their meaning

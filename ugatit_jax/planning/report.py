@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from ugatit_jax.chips import GIB, Chip
-from ugatit_jax.compiled_step import Figures
 from ugatit_jax.models import compute_dtype
-from ugatit_jax.roofline import EFFICIENCY, Estimate, estimate, fits, wire_bytes
-from ugatit_jax.topology import Target
+from ugatit_jax.planning.chips import GIB, Chip
+from ugatit_jax.planning.compiled_step import Figures
+from ugatit_jax.planning.roofline import EFFICIENCY, Estimate, estimate, fits, wire_bytes
+from ugatit_jax.planning.topology import Target
 
 
 def describe(name: str, config: ConfigDict, target: Target, figures: Figures) -> str:

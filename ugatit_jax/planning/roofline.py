@@ -6,8 +6,8 @@ the chips exchange comes on top, as if nothing else were done meanwhile.
 
 from dataclasses import dataclass
 
-from ugatit_jax.chips import Chip
-from ugatit_jax.compiled_step import Figures
+from ugatit_jax.planning.chips import Chip
+from ugatit_jax.planning.compiled_step import Figures
 
 EFFICIENCY = 0.9  # that the links are asked for
 
