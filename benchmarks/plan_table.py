@@ -58,7 +58,7 @@ def plan_row(config: ConfigDict, topology: str, per_chip: int) -> str:
     cells += [
         f"{guess.step * 1e3:.1f}",
         guess.bound,
-        f"{wire_bytes(figures, 'ici') / 1e6:.3g}",
+        f"{wire_bytes(figures, 'ici') / 1e6:,.0f}",
         f"{guess.link_needed / 1e9:.3g}",
         f"{guess.hours:.1f}",
         f"{guess.chip_hours:.0f}",
@@ -92,8 +92,7 @@ def introduce(command: str, config: ConfigDict) -> str:
   be room for more; `config.train.remat` and `config.train.accumulate` make it.
 - "ms, at best" is a bound: arithmetic or memory at its peak, whichever takes longer, and exchanges
   beside nothing else.
-- "MB sent" do not depend on the number of pictures, but for 22 MB of features of full networks. For
-  n times the pictures, the links may be n times slower.
+- "MB sent" do not depend on the number of pictures, but for the features of full networks.
 - "GB/s for {EFFICIENCY:.0%}": the speed at which a chip has to send in a ring for exchanges to take
   no more than a tenth of the time. How a number of chips scales is to be read from it, not from
   virtual devices.

@@ -171,8 +171,9 @@ def test_a_report_on_a_slice_has_time_and_verdict(tiny_config: Callable[[], Conf
         assert line in text
     refused = dataclasses.replace(FIGURES.memory, total=20 * GIB, refused=True)
     nothing: dict[str, Any] = {"bytes_accessed": None, "compiler_flops": None, "collectives": []}
-    over = dataclasses.replace(FIGURES, memory=refused, **nothing)
+    over = dataclasses.replace(FIGURES, memory=refused, flops=999.6e9, **nothing)
     text = describe("x.py", tiny_config(), target(16), over)
+    assert "convolutions     1 TFLOP" in text
     assert "DOES NOT FIT: 20.00 GiB of 15.75 GiB per chip" in text and "time per step" not in text
 
 

@@ -161,6 +161,6 @@ def _verdict(figures: Figures, chip: Chip | None) -> str:
 def _si(value: float) -> str:
     """Return three digits and a prefix: '2.35 T' for 2.35e12."""
     for limit, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= limit:
+        if value >= 0.9995 * limit:  # what would be rounded to 1000 of the next lower
             return f"{value / limit:.3g} {prefix}"
     return f"{value:.3g} "
