@@ -16,14 +16,14 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from ugatit_jax.errors import Parser, exit_on_input_error
-from ugatit_jax.flags import parse_experiment
-from ugatit_jax.plan import interruptible, prepare
+from ugatit_jax.config.flags import parse_experiment
+from ugatit_jax.console.errors import Parser, exit_on_input_error
+from ugatit_jax.data.storage import write_atomically
 from ugatit_jax.planning.chips import GIB, Chip
 from ugatit_jax.planning.compiled_step import Figures, measure
 from ugatit_jax.planning.roofline import EFFICIENCY, estimate, fits, wire_bytes
+from ugatit_jax.planning.search import interruptible, prepare
 from ugatit_jax.planning.topology import find_target
-from ugatit_jax.storage import write_atomically
 
 TOPOLOGIES = ("v5e:2x4", "v6e:2x4", "v4:2x2x1", "v5p:2x2x1")
 NETWORKS = ("light", "full")

@@ -11,12 +11,12 @@ import time
 import jax
 import numpy as np
 
-from configs import default
-from ugatit_jax import sharding
-from ugatit_jax.config import check_config
-from ugatit_jax.errors import exit_on_input_error
+from ugatit_jax.config import fields as default
+from ugatit_jax.config.checks import check_config
+from ugatit_jax.console.errors import exit_on_input_error
+from ugatit_jax.devices import sharding
 from ugatit_jax.models import compute_dtype
-from ugatit_jax.train_step import create_state, jit_train_step
+from ugatit_jax.training.step import create_state, jit_train_step
 
 
 def measure(variant: str, size: int, width: int, batch_size: int, dtype: str, steps: int) -> str:

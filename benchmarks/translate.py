@@ -17,13 +17,13 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-from configs import default
-from ugatit_jax.checkpoint import open_checkpoints, save
-from ugatit_jax.config import save_config
+from ugatit_jax.config import fields as default
+from ugatit_jax.config.checks import save_config
+from ugatit_jax.devices.runtime import set_up_jax
+from ugatit_jax.inference.translator import Translator
 from ugatit_jax.models import build_generator
-from ugatit_jax.runtime import set_up_jax
-from ugatit_jax.train_step import TrainState
-from ugatit_jax.translator import Translator
+from ugatit_jax.runs.checkpoints import open_checkpoints, save
+from ugatit_jax.training.step import TrainState
 
 ROOT = Path(__file__).parents[1]
 

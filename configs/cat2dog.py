@@ -10,7 +10,7 @@ Hardware, time per step and score of ours: not yet run.
 
 from ml_collections import ConfigDict
 
-from configs import default
+from ugatit_jax.config import fields as default
 
 
 def get_config(variant: str = "") -> ConfigDict:

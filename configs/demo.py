@@ -10,7 +10,7 @@ features 13.8 (7.0).
 
 from ml_collections import ConfigDict
 
-from configs import default
+from ugatit_jax.config import fields as default
 
 
 def get_config(variant: str = "") -> ConfigDict:

@@ -25,7 +25,7 @@ from bucket import Store, serve  # noqa: E402
 from ml_collections import ConfigDict  # noqa: E402
 from PIL import Image  # noqa: E402
 
-from ugatit_jax.flags import parse_flags  # noqa: E402
+from ugatit_jax.config.flags import parse_flags  # noqa: E402
 
 jax.config.update("jax_num_cpu_devices", 8)
 

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from configs import default
+from ugatit_jax.config import fields as default
 from ugatit_jax.interop import pytorch
 from ugatit_jax.interop.pytorch import DISCRIMINATORS, GENERATORS
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parent / "golden"
 LAYERS = {"local": 5, "global": 7}
 
 

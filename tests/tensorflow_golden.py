@@ -14,11 +14,11 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
-from configs import default
+from ugatit_jax.config import fields as default
 from ugatit_jax.interop import tensorflow as interop
 from ugatit_jax.interop.tensorflow import DISCRIMINATORS, GENERATORS
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parent / "golden"
 CASES = ("light", "full", "light_nosn")
 
 

@@ -3,11 +3,11 @@
 import sys
 from collections.abc import Sequence
 
-from ugatit_jax import distributed
-from ugatit_jax.errors import exit_on_input_error
-from ugatit_jax.flags import parse_flags
-from ugatit_jax.runtime import set_up_jax
-from ugatit_jax.train import train
+from ugatit_jax.config.flags import parse_flags
+from ugatit_jax.console.errors import exit_on_input_error
+from ugatit_jax.devices import distributed
+from ugatit_jax.devices.runtime import set_up_jax
+from ugatit_jax.training.loop import train
 
 
 @exit_on_input_error

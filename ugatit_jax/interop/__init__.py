@@ -1,1 +1,4 @@
-"""Weights of the authors' own implementations."""
+"""Weights of other implementations: names, layouts and files, in and out.
+
+Nothing else in the package needs it.
+"""

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import jax
 
-from ugatit_jax.checkpoint import Step, parse_step, restore_state
-from ugatit_jax.errors import InputError, Parser, exit_on_input_error
+from ugatit_jax.console.errors import InputError, Parser, exit_on_input_error
+from ugatit_jax.data.storage import AnyPath, folder_argument, path_argument
 from ugatit_jax.interop.pytorch import export_networks
 from ugatit_jax.interop.torch_file import write_torch_file
 from ugatit_jax.models import Conventions, conventions_of
-from ugatit_jax.storage import AnyPath, folder_argument, path_argument
+from ugatit_jax.runs.checkpoints import Step, parse_step, restore_state
 
 
 def export_weights(run_dir: AnyPath, file: Path, step: Step = None) -> int:

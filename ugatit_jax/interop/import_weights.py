@@ -19,15 +19,15 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from configs import default
-from ugatit_jax import checkpoint
-from ugatit_jax.config import check_config
-from ugatit_jax.errors import InputError, Parser, exit_on_input_error
+from ugatit_jax.config import fields as default
+from ugatit_jax.config.checks import check_config
+from ugatit_jax.console.errors import InputError, Parser, exit_on_input_error
+from ugatit_jax.data.storage import AnyPath, folder_argument, path_argument
 from ugatit_jax.interop import pytorch, tensorflow
 from ugatit_jax.interop.torch_file import read_torch_file
-from ugatit_jax.optimizer import build_optimizer
-from ugatit_jax.storage import AnyPath, folder_argument, path_argument
-from ugatit_jax.train_step import SCALES, TrainState, create_state
+from ugatit_jax.methods.optimizer import build_optimizer
+from ugatit_jax.runs import checkpoints as checkpoint
+from ugatit_jax.training.step import SCALES, TrainState, create_state
 
 Shape = tuple[int, ...]
 ADAM = {"mu": "/Adam", "nu": "/Adam_1"}  # ours, and TensorFlow's suffix of a variable

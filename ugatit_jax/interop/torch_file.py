@@ -15,7 +15,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from ugatit_jax.errors import InputError
+from ugatit_jax.console.errors import InputError
 
 DTYPES = {
     "DoubleStorage": "<f8",

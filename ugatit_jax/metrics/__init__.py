@@ -1,1 +1,4 @@
-"""How good pictures are: feature extractors, and the distances computed from their features."""
+"""Scores of sets of pictures: features, KID, FID, similarity.
+
+Nothing here knows a run, a method or a report.
+"""

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ugatit_jax.errors import InputError
+from ugatit_jax.console.errors import InputError
 
 SUBSET_SIZE = 1000
 BLOCK_SIZE = 10

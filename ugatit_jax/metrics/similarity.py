@@ -4,7 +4,7 @@ import dm_pix
 import jax
 import numpy as np
 
-from ugatit_jax.errors import InputError
+from ugatit_jax.console.errors import InputError
 
 _WINDOW = 11  # px
 _jitted_ssim = jax.jit(dm_pix.ssim)

@@ -1,1 +1,4 @@
-"""What a training step takes on devices that need not be here."""
+"""What a training would take on chips that need not be here.
+
+Nothing but the command `plan` enters.
+"""

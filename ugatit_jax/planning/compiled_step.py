@@ -19,13 +19,13 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from ugatit_jax import sharding
-from ugatit_jax.datasets import find_cache_dir
+from ugatit_jax.console.cache import find_cache_dir
+from ugatit_jax.data.storage import write_atomically
+from ugatit_jax.devices import sharding
 from ugatit_jax.planning.collectives import Collective, find_collectives
 from ugatit_jax.planning.flops import count_traced
 from ugatit_jax.planning.topology import Target
-from ugatit_jax.storage import write_atomically
-from ugatit_jax.train_step import TrainState, create_state, jit_train_step, state_shardings
+from ugatit_jax.training.step import TrainState, create_state, jit_train_step, state_shardings
 
 FORMAT = 1  # of what is kept; raise it when the figures change their meaning
 # "… required for HLO temporaries (16.58G) exceeds available HBM (15.75G)"; before: "Used … of …".

@@ -12,9 +12,9 @@ from typing import Any
 import jax
 from jax.experimental import topologies
 
-from ugatit_jax.errors import InputError
+from ugatit_jax.console.errors import InputError
+from ugatit_jax.devices.runtime import use_libtpu_without_tpu
 from ugatit_jax.planning.chips import TPUS, Chip, find_gpu
-from ugatit_jax.runtime import use_libtpu_without_tpu
 
 KINDS = f"{', '.join(f'{kind}:AxB' for kind in TPUS)}, gpu, cpu"
 

@@ -1,0 +1,122 @@
+"""The command line: what it gives, and what it says to mistakes."""
+
+from pathlib import Path
+
+import pytest
+
+from ugatit_jax.config.flags import parse_flags
+from ugatit_jax.console.errors import InputError
+
+ROOT = Path(__file__).parents[2]
+DEMO = "--config=configs/demo.py"
+
+
+@pytest.fixture(autouse=True)
+def in_the_repository(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+def test_fields_are_set_as_the_type_they_have_in_any_order_and_the_last_one_counts() -> None:
+    config, workdir, _ = parse_flags(
+        [
+            "--config.train.steps=3",
+            "--config.train.learning_rate=1",
+            DEMO,
+            "--config.train.steps=1_000",
+            "--config.data.flip=false",
+            "--config.data.image_size=(128, 96)",
+            "--config.data.source=/a b/c=d",
+        ]
+    )
+    assert config.train.steps == 1000
+    assert isinstance(config.train.learning_rate, float) and config.train.learning_rate == 1
+    assert config.data.flip is False
+    assert config.data.image_size == (128, 96)
+    assert config.data.source == "/a b/c=d"
+    assert config.model.light  # the demo's
+    assert workdir == Path("runs/demo")
+
+
+def test_workdir_and_variant() -> None:
+    config, workdir, _ = parse_flags(["--config", "configs/default.py:light", "--workdir", "x/y"])
+    assert config.model.light and workdir == Path("x/y")
+    config, workdir, _ = parse_flags(["--config=configs/default.py:light"])
+    assert workdir == Path("runs/default")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (
+            "--config.train.lr=1",
+            "there is no field config.train.lr; .* config.train.learning_rate,",
+        ),
+        ("--config.train.learning_rat=1", "did you mean config.train.learning_rate?"),
+        ("--config.trian.learning_rate=1", "did you mean config.train.learning_rate?"),
+        ("--config.learning_rate=1", "did you mean config.train.learning_rate?"),
+        ("--config.samples.evry=1", "did you mean config.samples.every?"),
+        ("--config.checkpoint.evry=1", "did you mean config.checkpoint.every?"),
+        (
+            "--config.nothing.like_it=1",
+            "like_it; ugatit_jax/config/fields.py explains",
+        ),
+        ("--config.train=1", "there is no field config.train; there are config.train.accumulate,"),
+        ("--config.train.steps.more=1", "there is no field config.train.steps.more; "),
+        ("--config.train.steps=abc", "config.train.steps is 'abc'; it must be a whole number"),
+        ("--config.train.steps=1.5", "config.train.steps is '1.5'; it must be a whole number"),
+        ("--config.train.steps=", "config.train.steps is ''; it must be a whole number"),
+        ("--config.loss.cam=much", "config.loss.cam is 'much'; it must be a number"),
+        ("--config.data.flip=maybe", "config.data.flip is 'maybe'; it must be True or False"),
+        ("--config.data.image_size=64", "image_size is '64'; it must be like (64, 64)"),
+        ("--config.data.image_size=(64,)", "it must be like (64, 64)"),
+        ("--config.data.image_size=64,6.4", "it must be like (64, 64)"),
+        ("--config.data.image_size=big", "it must be like (64, 64)"),
+        ("--config.train.steps", "unknown argument '--config.train.steps'; there are"),
+        ("stray", "unknown argument 'stray'; there are"),
+        ("--workdirr=x", "unknown argument '--workdirr=x'; there are"),
+        ("--workdir", "argument --workdir: expected one argument"),
+        (
+            "--workdir=s3://bucket/run",
+            "s3://bucket/run is neither a folder nor an address like gs:",
+        ),
+        (
+            "--workdir=gs:///run",
+            "gs:///run is neither a folder nor an address like gs://BUCKET/NAME",
+        ),
+    ],
+)
+def test_mistakes_after_the_experiment(arguments: str, words: str) -> None:
+    with pytest.raises(InputError) as error:
+        parse_flags([DEMO, arguments])
+    for part in words.split(" .* "):
+        assert part in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "no experiment: say --config=FILE; there are configs/"),
+        (["--config.train.steps=3"], "no experiment: say --config=FILE; there are configs/"),
+        (["--config="], "no experiment: say --config=FILE; there are configs/"),
+        (["--config"], "argument --config: expected one argument"),
+        (["--config=demo"], "--config=demo: there is no file demo; there are configs/"),
+        (["--config=configs"], "there is no file configs; there are configs/"),
+        (["--config=configs/demo.py:bogus"], "no variant 'bogus': leave it out, or say :light"),
+        (["--config=LICENSE"], "LICENSE has no Python function get_config"),
+        (["--config=ugatit_jax/__init__.py"], "__init__.py has no Python function get_config"),
+    ],
+)
+def test_mistakes_in_the_experiment(arguments: list[str], words: str) -> None:
+    with pytest.raises(InputError) as error:
+        parse_flags(arguments)
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_experiments_are_not_listed_where_there_are_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"^--config=a.py: there is no file a.py$"):
+        parse_flags(["--config=a.py"])

@@ -1,0 +1,210 @@
+"""Eight devices compute what one does, and talk no more than they need to."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from ugatit_jax.config.checks import check_config
+from ugatit_jax.devices.sharding import (
+    create_on,
+    make_mesh,
+    map_in_batches,
+    place_batch,
+    replicated,
+    training_mesh,
+)
+from ugatit_jax.runs import checkpoints as checkpoint
+from ugatit_jax.training.loop import compile_train_step
+from ugatit_jax.training.step import TrainState, create_state
+
+Result = tuple[str, TrainState, dict[str, jax.Array]]
+
+
+def test_the_mesh_is_of_all_devices_or_the_given_ones() -> None:
+    assert dict(make_mesh().shape) == {"data": 8, "model": 1}
+    some = jax.devices()[3:5]
+    assert make_mesh(some).devices.ravel().tolist() == some
+
+
+def test_a_batch_is_split_in_order_without_conversion() -> None:
+    pictures = np.arange(16 * 2 * 2 * 3, dtype=np.uint8).reshape(16, 2, 2, 3)
+    batch = place_batch({"a": pictures, "b": 255 - pictures}, make_mesh())
+    assert batch["b"].dtype == np.uint8
+    np.testing.assert_array_equal(batch["b"], 255 - pictures)
+    for i, shard in enumerate(batch["a"].addressable_shards):
+        assert shard.device == jax.devices()[i]
+        np.testing.assert_array_equal(shard.data, pictures[2 * i : 2 * i + 2])
+
+
+def test_a_state_is_on_every_device() -> None:
+    state = create_on(make_mesh(), lambda: {"x": jnp.arange(3.0)})
+    assert [shard.device for shard in state["x"].addressable_shards] == jax.devices()
+    for shard in state["x"].addressable_shards:
+        np.testing.assert_array_equal(shard.data, [0, 1, 2])
+
+
+@pytest.mark.parametrize("count", [0, 1, 8, 16, 19])
+def test_items_are_mapped_in_batches_of_one_shape(count: int) -> None:
+    shapes, mesh = [], make_mesh()
+
+    def apply(factor: jax.Array, batch: jax.Array) -> dict[str, jax.Array]:
+        shapes.append(batch.shape)  # once per compilation
+        return {"product": factor * batch, "sum": batch.sum((1, 2))}
+
+    jitted = jax.jit(apply, out_shardings=replicated(mesh))
+    items = [np.full((2, 3), i, np.float32) for i in range(count)]
+    factor = jax.device_put(2.0, replicated(mesh))
+    results = list(map_in_batches(jitted, factor, iter(items), 9, mesh))
+    assert len(results) == count and shapes == [(16, 2, 3)] * bool(count)
+    for item, result in zip(items, results, strict=True):
+        np.testing.assert_array_equal(result["product"], 2 * item)
+        assert result["sum"] == item.sum()
+
+
+def run_step(config: ConfigDict, devices: list[jax.Device]) -> Result:
+    """The program of a training step, and what it makes of the first state and a batch of noise."""
+    check_config(config, len(devices))
+    mesh = training_mesh(config, devices)
+    state = create_on(mesh, lambda: create_state(config))
+    rng = np.random.default_rng(0)
+    shape = (config.train.batch_size, *config.data.image_size, 3)
+    noise = {domain: rng.integers(0, 256, shape, dtype=np.uint8) for domain in ("a", "b")}
+    batch = place_batch(noise, mesh)
+    step = compile_train_step(config, mesh, state, batch)
+    return (step.as_text(), *step(state, batch))
+
+
+@pytest.fixture(scope="module")
+def full_config(tiny_config: Callable[[], ConfigDict]) -> Callable[[], ConfigDict]:
+    """Of generators whose first dense layer the devices share."""
+
+    def config() -> ConfigDict:
+        config = tiny_config()
+        config.model.light = False
+        return config
+
+    return config
+
+
+@pytest.fixture(scope="module")
+def of_one(full_config: Callable[[], ConfigDict]) -> Result:
+    return run_step(full_config(), jax.devices()[:1])
+
+
+@pytest.fixture(scope="module")
+def of_eight(full_config: Callable[[], ConfigDict]) -> Result:
+    return run_step(full_config(), jax.devices())
+
+
+@pytest.fixture(scope="module")
+def in_parts(full_config: Callable[[], ConfigDict]) -> Result:
+    """On 2 × 2 devices, a picture at a time, and with most activations computed twice."""
+    config = full_config()
+    config.mesh.model, config.train.accumulate, config.train.remat = 2, 2, "convolutions"
+    return run_step(config, jax.devices()[:4])
+
+
+@pytest.mark.parametrize("how", ["of_eight", "in_parts"])
+def test_losses_and_gradients_are_those_of_one_device(
+    how: str, of_one: Result, request: pytest.FixtureRequest
+) -> None:
+    _, state, metrics = request.getfixturevalue(how)
+    _, state_of_one, metrics_of_one = of_one
+    assert metrics.keys() == metrics_of_one.keys()
+    for name, value in metrics_of_one.items():
+        np.testing.assert_allclose(metrics[name], value, rtol=1e-5, err_msg=name)
+    # Adam's first moment after the first step is the gradient times 1 - beta1; the parameters
+    # themselves say less: Adam's first step has the same length whatever the gradient's.
+    for network in ("generator", "discriminator"):
+        ours, of_one_device = gradients(state, network), gradients(state_of_one, network)
+        assert len(of_one_device) > 20
+        for name, gradient in of_one_device.items():
+            length = np.linalg.norm(gradient)
+            assert length > 0, name
+            assert np.linalg.norm(ours[name] - gradient) < 1e-4 * length, name
+
+
+def gradients(state: TrainState, network: str) -> dict[str, np.ndarray]:
+    moments = getattr(state, f"{network}_optimizer")[1].mu
+    leaves = jax.tree_util.tree_flatten_with_path(moments)[0]
+    return {jax.tree_util.keystr(path): np.asarray(value) for path, value in leaves}
+
+
+def test_the_first_dense_layer_is_shared_with_its_moments_and_average(of_eight: Result) -> None:
+    state = of_eight[1]
+    adam = state.generator_optimizer[1]
+    for tree in (state.generators, adam.mu, adam.nu, state.ema):
+        kernel = tree["a2b"]["mlp"]["fc_0"]["kernel"]
+        assert kernel.shape == (1024, 16)
+        rows = [shard.index[0].indices(1024)[:2] for shard in kernel.addressable_shards]
+        assert sorted(rows) == [(i, i + 128) for i in range(0, 1024, 128)]
+        assert tree["b2a"]["mlp"]["fc_1"]["kernel"].is_fully_replicated
+
+
+def test_a_checkpoint_of_eight_devices_comes_back_on_one(
+    of_eight: Result, of_one: Result, full_config: Callable[[], ConfigDict], tmp_path: Path
+) -> None:
+    with checkpoint.open_checkpoints(tmp_path, full_config()) as checkpoints:
+        checkpoint.save(checkpoints, of_eight[1])
+    with checkpoint.open_checkpoints(tmp_path, full_config()) as checkpoints:
+        restored = checkpoint.restore(checkpoints, of_one[1], tmp_path)
+    pairs = zip(jax.tree.leaves(restored), jax.tree.leaves(of_eight[1]), strict=True)
+    for ours, saved in pairs:
+        np.testing.assert_array_equal(ours, saved)
+        assert ours.devices() == {jax.devices()[0]}
+
+
+def test_how_many_devices_share_it_follows_from_config_and_devices(
+    full_config: Callable[[], ConfigDict], tiny_config: Callable[[], ConfigDict]
+) -> None:
+    config = full_config()
+    assert dict(training_mesh(config).shape) == {"data": 1, "model": 8}
+    assert dict(training_mesh(config, jax.devices()[:6]).shape) == {"data": 3, "model": 2}
+    config.mesh.model = 4
+    assert dict(training_mesh(config).shape) == {"data": 2, "model": 4}
+    assert dict(training_mesh(tiny_config()).shape) == {"data": 8, "model": 1}
+
+
+def collectives(program: str) -> list[tuple[str, int]]:
+    """Kind and number of elements of every exchange between devices in a compiled program."""
+    kinds = (
+        "all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter|collective-broadcast"
+    )
+    found = re.findall(rf"= (.+?) ({kinds})(?:-start)?\(", program)
+    return [(kind, count_elements(shapes)) for shapes, kind in found]
+
+
+def count_elements(shapes: str) -> int:
+    sizes = re.findall(r"[a-z]\w*\[([\d,]*)\]", shapes)
+    return sum(int(np.prod([int(n) for n in size.split(",") if n])) for size in sizes)
+
+
+def test_a_step_exchanges_gradients_and_losses_once_and_what_the_first_dense_layer_needs(
+    of_eight: Result, of_one: Result
+) -> None:
+    assert collectives(of_one[0]) == []
+    program, state, metrics = of_eight
+    found: dict[str, list[int]] = {}
+    for kind, size in collectives(program):
+        found.setdefault(kind, []).append(size)
+    # The gradients of the discriminators and their losses, then those of the generators. Merging
+    # and taking apart halves of a batch must not show up here, nor that the gradients are made in
+    # two passes, nor the dense layer's kernels.
+    kernels = 2 * 1024 * 16
+    parameters = jax.tree.leaves((state.discriminators, state.generators))
+    reduced = sum(leaf.size for leaf in parameters) - kernels
+    assert len(found["all-reduce"]) <= 4
+    assert reduced < sum(found["all-reduce"]) <= reduced + len(metrics)
+    # Each generator's dense layer: 2 pictures per device in the first pass, 1 on the way back.
+    pictures = [1, 1, 2, 2]
+    forward_and_backward = sorted(1024 * n for n in 2 * pictures)
+    assert sorted(found["all-to-all"]) == forward_and_backward
+    assert sorted(found["reduce-scatter"]) == [16 * n for n in pictures]
+    assert sorted(found["all-gather"]) == [8 * 16 * n for n in pictures]
+    assert len(found) == 4

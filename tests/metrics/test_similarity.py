@@ -1,0 +1,66 @@
+"""Likeness of pictures against the same by other means."""
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+from scipy.spatial.distance import cdist
+
+from ugatit_jax.console.errors import InputError
+from ugatit_jax.metrics.similarity import feature_distance, l1, ssim
+
+
+def noise(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def ssim_by_scipy(x: np.ndarray, y: np.ndarray) -> float:
+    """Wang et al. 2004, equation 13, in float64."""
+
+    def blur(z: np.ndarray) -> np.ndarray:  # radius 5: a window of 11 px, whole ones only
+        return gaussian_filter(z, 1.5, radius=5, axes=(0, 1))[5:-5, 5:-5]
+
+    x, y = x.astype(np.float64) / 255, y.astype(np.float64) / 255
+    mean_x, mean_y = blur(x), blur(y)
+    var_x, var_y = blur(x * x) - mean_x**2, blur(y * y) - mean_y**2
+    covariance = blur(x * y) - mean_x * mean_y
+    c1, c2 = 0.01**2, 0.03**2
+    similarity = ((2 * mean_x * mean_y + c1) * (2 * covariance + c2)) / (
+        (mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2)
+    )
+    return float(similarity.mean())
+
+
+@pytest.mark.parametrize("mix", [0.0, 0.3, 0.9, 1.0])
+def test_ssim_is_that_of_the_paper(mix: float) -> None:
+    x, other = noise(24, 40, 3), noise(24, 40, 3, seed=1)
+    x[:, :20] = 200  # half of it flat, where the constants decide
+    y = np.rint(mix * x + (1 - mix) * other).astype(np.uint8)
+    assert ssim(x, y) == pytest.approx(ssim_by_scipy(x, y), abs=1e-4)
+
+
+def test_ssim_of_a_negative_is_negative() -> None:
+    x = noise(24, 24, 3)
+    assert ssim(x, 255 - x) == pytest.approx(ssim_by_scipy(x, 255 - x), abs=1e-4)
+    assert ssim(x, 255 - x) < 0
+
+
+def test_ssim_of_tiny_pictures_is_refused() -> None:
+    with pytest.raises(InputError, match="20 × 10 px: its window takes 11 px"):
+        ssim(noise(10, 20, 3), noise(10, 20, 3))
+
+
+def test_l1_is_on_a_scale_of_one() -> None:
+    black = np.zeros((4, 4, 3), np.uint8)
+    assert l1(black, black + 255) == l1(black + 255, black) == 1.0
+    assert l1(black + 10, black + 61) == pytest.approx(0.2)
+
+
+def test_feature_distance_is_the_cosine_distance() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.random((5, 8), np.float32), rng.random((3, 8), np.float32)
+    np.testing.assert_allclose(feature_distance(x, y), cdist(x, y, "cosine"), atol=1e-12)
+    assert feature_distance(x, 2 * x).diagonal() == pytest.approx(0, abs=1e-12)
+
+
+def test_features_of_nothing_are_like_no_other() -> None:
+    assert feature_distance(np.zeros((1, 4)), np.ones((1, 4))).item() == 1

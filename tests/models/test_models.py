@@ -1,0 +1,215 @@
+"""The networks against the authors' PyTorch implementation, and against plain formulas."""
+
+import functools
+import json
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax.traverse_util import flatten_dict
+from pytorch_golden import DATA, DISCRIMINATORS, GENERATORS, LAYERS, Golden, nhwc
+
+from ugatit_jax.config import fields as default
+from ugatit_jax.interop import pytorch
+from ugatit_jax.models import (
+    REMAT,
+    build_discriminators,
+    build_generator,
+    layers,
+    minimum_size,
+    normalization,
+)
+
+FULL_SIZE = json.loads((DATA / "pt_fullsize_shapes.json").read_text())
+
+
+@pytest.fixture(scope="module", params=["light", "full"])
+def golden(request: pytest.FixtureRequest) -> Golden:
+    return Golden(request.param)
+
+
+@pytest.mark.parametrize("direction", ["a2b", "b2a"])
+def test_generator_gives_the_recorded_pictures_logits_and_heat_maps(golden, direction):
+    name, domain = GENERATORS[direction], direction[0]
+    translate = jax.jit(build_generator(golden.config).apply)
+    out = translate({"params": golden.generators("init")[direction]}, golden.batch(1)[domain])
+    recorded = golden.state_dict(f"fwd/{name}/")
+    np.testing.assert_allclose(out.image, nhwc(recorded["image"]), atol=1e-5)
+    np.testing.assert_allclose(out.cam_logits, recorded["cam_logit"], atol=2e-5)
+    np.testing.assert_allclose(out.heatmap, recorded["heatmap"][:, 0], atol=1e-4)
+
+
+@pytest.mark.parametrize(("domain", "scale"), DISCRIMINATORS)
+def test_discriminator_gives_the_recorded_logits_and_heat_maps(golden, domain, scale):
+    params, spectral = golden.discriminators("init")
+    variables = {"params": params[domain][scale], "spectral": spectral[domain][scale]}
+    discriminator = build_discriminators(golden.config)[scale]
+    out = jax.jit(discriminator.apply)(variables, golden.batch(1)[domain])
+    recorded = golden.state_dict(f"eval/{DISCRIMINATORS[domain, scale]}/")
+    np.testing.assert_allclose(out.logits, recorded["logit"][:, 0], atol=1e-5)
+    np.testing.assert_allclose(out.cam_logits, recorded["cam_logit"], atol=1e-5)
+    np.testing.assert_allclose(out.heatmap, recorded["heatmap"][:, 0], atol=1e-5)
+
+
+@pytest.mark.parametrize("variant", ["full", "light"])
+def test_paper_size_has_the_parameters_of_the_original_one_to_one(variant):
+    config = default.get_config("light" if variant == "light" else "")
+    theirs, picture = FULL_SIZE[variant], jnp.zeros((1, 256, 256, 3))
+    nets = {"genA2B": build_generator(config)}
+    nets |= {f"dis{s[0].upper()}A": net for s, net in build_discriminators(config).items()}
+    for name, net in nets.items():
+        shapes = {key: shape for key, shape, _ in theirs[name]["state_dict"]}
+        empty = {key: np.broadcast_to(np.float32(0), shape) for key, shape in shapes.items()}
+        if name == "genA2B":
+            expected = {"params": pytorch.import_generator(empty, config.model.residual_blocks)}
+        else:
+            depth = LAYERS["local" if name == "disLA" else "global"]
+            params, spectral = pytorch.import_discriminator(empty, depth)
+            expected = {"params": params, "spectral": spectral}
+        ours = jax.eval_shape(net.init, jax.random.key(0), picture)
+        assert jax.tree.map(jnp.shape, ours) == jax.tree.map(jnp.shape, expected)
+        assert sum(x.size for x in jax.tree.leaves(ours["params"])) == theirs[name]["parameters"]
+        assert len(jax.tree.leaves(ours)) == theirs[name]["n_tensors"]
+
+
+@pytest.mark.parametrize("size", [(48, 80), (64, 48)])
+@pytest.mark.parametrize("variant", ["", "light"])
+def test_rectangular_pictures(variant, size):
+    config = default.get_config(variant)
+    config.model.base_width, config.model.global_layers = 8, 6
+    picture = jax.ShapeDtypeStruct((2, *size, 3), jnp.float32)
+    generator = build_generator(config)
+    variables = jax.eval_shape(generator.init, jax.random.key(0), picture)
+    out = jax.eval_shape(generator.apply, variables, picture)
+    assert out.image.shape == picture.shape
+    assert out.heatmap.shape == (2, size[0] // 4, size[1] // 4)
+    fan_in = variables["params"]["mlp"]["fc_0"]["kernel"].shape[0]
+    assert fan_in == 32 * (1 if variant == "light" else size[0] // 4 * size[1] // 4)
+
+
+@pytest.mark.parametrize("depth", [3, 5, 7])
+def test_minimum_size_is_the_smallest_that_works(depth):
+    config = default.get_config()
+    config.model.base_width, config.model.global_layers = 8, depth
+    net = build_discriminators(config)["global"]
+
+    def logits(side: int) -> tuple[int, ...]:
+        picture = jnp.zeros((1, side, side, 3))
+        return jax.eval_shape(net.init_with_output, jax.random.key(0), picture)[0].logits.shape
+
+    assert logits(minimum_size(depth)) == (1, 1, 1)
+    # One pixel less leaves no logit, or nothing to mirror at the border.
+    with pytest.raises((AssertionError, ValueError, TypeError, ZeroDivisionError)):
+        assert min(logits(minimum_size(depth) - 1)) >= 1
+
+
+def test_bfloat16_stays_near_float32_and_returns_float32():
+    golden = Golden("light")
+    params, pictures = golden.generators("init")["a2b"], golden.batch(1)["a"]
+    narrow = build_generator(golden.config).clone(dtype=jnp.bfloat16)
+    out = jax.jit(narrow.apply)({"params": params}, pictures)
+    assert {x.dtype for x in out} == {jnp.dtype(jnp.float32)}
+    recorded = nhwc(golden.arrays["fwd/genA2B/image"])
+    assert np.abs(out.image - recorded).mean() < 0.02
+
+
+def test_instance_layer_normalize_is_the_papers_equation():
+    key = iter(jax.random.split(jax.random.key(0), 4))
+    x = 3 + 2 * jax.random.normal(next(key), (2, 5, 6, 7))
+    rho, gamma, beta = (jax.random.uniform(next(key), s) for s in ((7,), (2, 7), (2, 7)))
+
+    def standardize(axis: tuple[int, ...]) -> np.ndarray:
+        mean, var = np.mean(x, axis, keepdims=True), np.var(x, axis, ddof=1, keepdims=True)
+        return (np.asarray(x) - mean) / np.sqrt(var + 1e-5)
+
+    mixed = rho * standardize((1, 2)) + (1 - rho) * standardize((1, 2, 3))
+    expected = gamma[:, None, None] * mixed + beta[:, None, None]
+    ours = normalization.instance_layer_normalize(x, rho, gamma, beta)
+    np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_convolution_by_patches_is_the_convolution(stride):
+    x = jax.random.normal(jax.random.key(0), (2, 11, 14, 3))
+    kernel = jax.random.normal(jax.random.key(1), (4, 4, 3, 5))
+    expected = jax.lax.conv_general_dilated(
+        x, kernel, (stride, stride), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+    for convolve in (layers.convolve, layers.convolve_patches):
+        np.testing.assert_allclose(convolve(x, kernel, stride), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_power_iteration_finds_the_largest_singular_value():
+    conv = layers.Conv(6, 3, spectral_norm=True)
+    picture = jax.random.normal(jax.random.key(1), (1, 8, 8, 4))
+    variables = conv.init(jax.random.key(0), picture)
+    params, spectral = variables["params"], variables["spectral"]
+    for _ in range(100):
+        spectral = layers.power_iteration(params, spectral)
+    matrix = np.asarray(params["kernel"]).reshape(-1, 6)
+    sigma = np.linalg.svd(matrix, compute_uv=False)[0]
+    np.testing.assert_allclose(spectral["v"] @ matrix @ spectral["u"], sigma, rtol=1e-5)
+    plain = layers.convolve(picture, jnp.asarray(params["kernel"] / sigma), 1)
+    out = conv.apply({"params": params, "spectral": spectral}, picture)
+    np.testing.assert_allclose(out, plain, atol=1e-5)
+
+
+def test_initializers_draw_what_they_say():
+    for name, deviation in (("normal", 0.02), ("uniform", 1 / np.sqrt(3 * 3 * 32) / np.sqrt(3))):
+        config = default.get_config("light")
+        config.model.base_width, config.model.residual_blocks = 8, 1
+        config.model.initializer = name
+        init = jax.jit(build_generator(config).init)
+        params = flatten_dict(init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)))["params"])
+        kernel = params["encoder_0", "conv_0", "kernel"]
+        np.testing.assert_allclose(np.std(kernel), deviation, rtol=0.05)
+        assert np.all(params["decoder_0", "norm_0", "rho"] == np.float32(0.9))
+        assert np.all(params["up_0", "norm", "rho"] == 0)
+
+
+def test_generator_gives_the_recorded_inner_activations(golden):
+    generator = build_generator(golden.config)
+    params, picture = golden.generators("init")["a2b"], golden.batch(1)["a"]
+    forward = jax.jit(functools.partial(generator.apply, capture_intermediates=True))
+    _, state = forward({"params": params}, picture)
+    inner = {
+        name.removesuffix("/__call__"): outputs[0]
+        for name, outputs in flatten_dict(state["intermediates"], sep="/").items()
+    }
+    recorded = golden.state_dict("act/genA2B/")
+    ours = {
+        "DownBlock": inner["encoder_1"],
+        "conv1x1": inner["cam/conv1x1"],
+        "FC": jax.nn.relu(inner["mlp/fc_1"]),
+        "gamma": inner["mlp/gamma"],
+        "beta": inner["mlp/beta"],
+        "UpBlock1_1": inner["decoder_0"],
+        "UpBlock1_2": inner["decoder_1"],
+    }
+    assert ours.keys() == recorded.keys()
+    for name, value in recorded.items():
+        expected = nhwc(value) if value.ndim == 4 else value
+        np.testing.assert_allclose(ours[name], expected, atol=2e-4, err_msg=name)
+
+
+@pytest.mark.parametrize("network", ["generator", "discriminator"])
+def test_what_rematerialisation_keeps_for_the_backward_pass(network: str) -> None:
+    config, kept = default.get_config("light"), {}
+    pictures = jax.ShapeDtypeStruct((1, 96, 96, 3), jnp.float32)
+    for remat in REMAT:
+        config.train.remat = remat
+        module = build_generator(config)
+        if network == "discriminator":
+            module = build_discriminators(config)["local"]
+        variables = jax.eval_shape(module.init, jax.random.key(0), pictures)
+
+        def pull_back(variables: Any, x: Any, module: Any = module) -> Any:
+            return jax.vjp(lambda v: module.apply(v, x), variables)[1]
+
+        residuals = jax.tree.leaves(jax.eval_shape(pull_back, variables, pictures))
+        parameters = sum(x.size for x in jax.tree.leaves(variables))
+        kept[remat] = sum(x.size for x in residuals) - parameters
+    assert kept["all"] == 96 * 96 * 3  # the picture
+    assert kept["all"] < kept["convolutions"] < kept["none"] / 4

@@ -1,0 +1,180 @@
+"""The command line of a training: an experiment's file, and changes to its fields.
+
+--config=FILE or --config=FILE:VARIANT    Python with a function get_config(variant)
+--config.SECTION.FIELD=VALUE              as often as need be; the last one counts
+--workdir=FOLDER    or gs://BUCKET/NAME
+--coordinator=HOST:PORT --num_processes=N --process_id=I    where nothing else knows them
+"""
+
+import argparse
+import ast
+import difflib
+import re
+import runpy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from ugatit_jax.config.checks import flatten
+from ugatit_jax.console.errors import InputError, Parser
+from ugatit_jax.data.storage import AnyPath, path_argument
+from ugatit_jax.devices.distributed import Cluster
+
+_KINDS = {bool: "True or False", int: "a whole number", float: "a number"}
+
+
+def parse_flags(argv: Sequence[str]) -> tuple[ConfigDict, AnyPath, Cluster]:
+    """Return the config, the workdir and the processes that a command line asks for.
+
+    argv: without the program. Raises `InputError` for an argument, a file, a variant, a field or
+    a value that is none.
+    """
+    parser = Parser(
+        prog="python -m ugatit_jax.main",
+        description="Train, or go on with the training that is in the workdir.",
+        epilog="Change fields with --config.FIELD=VALUE; ugatit_jax/config/fields.py explains "
+        "all of them.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--workdir",
+        type=path_argument,
+        help="the run's folder, or its address gs://…; default: runs/NAME of FILE",
+    )
+    _add_cluster(parser)
+    config, known = parse_experiment(
+        parser, argv, "--workdir=FOLDER, and what --help says of several processes"
+    )
+    name = Path(known.config.partition(":")[0]).stem
+    return config, known.workdir or Path("runs", name), _cluster(known)
+
+
+def parse_experiment(
+    parser: argparse.ArgumentParser, argv: Sequence[str], others: str
+) -> tuple[ConfigDict, argparse.Namespace]:
+    """Add --config and its fields to a parser; return the config, and what else the parser read.
+
+    argv: without the program. others: the parser's own arguments, as a mistake's message lists
+    them. Raises `InputError` for an argument, a file, a variant, a field or a value that is none.
+    """
+    parser.add_argument(
+        "--config", metavar="FILE[:VARIANT]", help="the experiment, a file in configs/"
+    )
+    known, rest = parser.parse_known_args(argv)
+    if not known.config:
+        raise InputError(f"no experiment: say --config=FILE{_experiments()}")
+    config = load_experiment(known.config)
+    for argument in rest:
+        match = re.fullmatch(r"--config\.([\w.]+)=(.*)", argument, re.DOTALL)
+        if match is None:
+            raise InputError(
+                f"unknown argument {argument!r}; there are --config=FILE, "
+                f"--config.FIELD=VALUE, {others}"
+            )
+        override(config, *match.groups())
+    return config, known
+
+
+def _add_cluster(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(
+        "several processes", "not needed where Slurm, Cloud TPU or Kubernetes starts them"
+    )
+    group.add_argument("--coordinator", metavar="HOST:PORT", help="where process 0 listens")
+    group.add_argument("--num_processes", type=int, metavar="N", help="how many there are")
+    group.add_argument("--process_id", type=int, metavar="I", help="which one this is, from 0")
+    group.add_argument(
+        "--start_timeout",
+        type=int,
+        default=Cluster.start_timeout,
+        metavar="SECONDS",
+        help="how long to wait for the others at the start; default: %(default)s",
+    )
+    group.add_argument(
+        "--heartbeat_timeout",
+        type=int,
+        default=Cluster.heartbeat_timeout,
+        metavar="SECONDS",
+        help="silence after which a process counts as dead; default: %(default)s",
+    )
+
+
+def _cluster(known: argparse.Namespace) -> Cluster:
+    """Raises `InputError` for some of the three flags without the others."""
+    names = ("coordinator", "num_processes", "process_id")
+    given = {name: getattr(known, name) for name in names if getattr(known, name) is not None}
+    if given and len(given) < len(names):
+        missing = ", ".join(f"--{name}" for name in names if name not in given)
+        raise InputError(
+            f"there is --{next(iter(given))} without {missing}: say all three of them or none"
+        )
+    cluster = Cluster(
+        **given, start_timeout=known.start_timeout, heartbeat_timeout=known.heartbeat_timeout
+    )
+    cluster.check()
+    return cluster
+
+
+def load_experiment(name: str) -> ConfigDict:
+    """Return the config of 'FILE' or 'FILE:VARIANT'. Raises `InputError` if there is none."""
+    path, _, variant = name.partition(":")
+    if not Path(path).is_file():
+        raise InputError(f"--config={name}: there is no file {path}{_experiments()}")
+    try:
+        return runpy.run_path(path)["get_config"](variant)
+    except ImportError as error:
+        raise InputError(
+            f"--config={name}: {error}; run this in the folder that holds configs/"
+        ) from None
+    except (SyntaxError, KeyError):
+        raise InputError(f"--config={name}: {path} has no Python function get_config") from None
+    except ValueError as error:  # what get_config raises for a variant that it does not have
+        raise InputError(f"--config={name}: {error}") from None
+
+
+def override(config: ConfigDict, field: str, text: str) -> None:
+    """Set 'section.name' to a text, read as a value of the type that the field has.
+
+    Raises `InputError` if there is no such field, or if the text is not of its type.
+    """
+    fields = flatten(config)
+    if field not in fields:
+        raise InputError(f"there is no field config.{field}; {_instead_of(field, list(fields))}")
+    old = fields[field]
+    try:
+        value = _read(text, old)
+    except (ValueError, SyntaxError, KeyError):
+        kind = _KINDS.get(type(old), f"like {old}")
+        raise InputError(f"config.{field} is {text!r}; it must be {kind}") from None
+    config.update_from_flattened_dict({field: value})
+
+
+def _read(text: str, like: Any) -> Any:
+    if isinstance(like, bool):
+        return {"true": True, "false": False}[text.lower()]
+    if isinstance(like, tuple):
+        value = ast.literal_eval(text)
+        if not isinstance(value, tuple) or [*map(type, value)] != [*map(type, like)]:
+            raise ValueError
+        return value
+    return type(like)(text)
+
+
+def _instead_of(field: str, fields: list[str]) -> str:
+    """Say what might have been meant by a field that is none."""
+    section, _, name = field.rpartition(".")
+    by_name = [known.rpartition(".")[2] for known in fields]
+    close = difflib.get_close_matches(name, by_name, cutoff=0.75)
+    candidates = [f for f, its_name in zip(fields, by_name, strict=True) if its_name in close]
+    if best := difflib.get_close_matches(field, candidates, n=1, cutoff=0):
+        return f"did you mean config.{best[0]}?"
+    for prefix in (f"{field}.", f"{section}."):
+        if inside := [f"config.{f}" for f in fields if f.startswith(prefix)]:
+            return f"there are {', '.join(inside)}"
+    return "ugatit_jax/config/fields.py explains those that there are"
+
+
+def _experiments() -> str:
+    there = sorted(path for path in Path("configs").glob("[!_]*.py") if path.stem != "default")
+    return f"; there are {', '.join(map(str, there))}" if there else ""

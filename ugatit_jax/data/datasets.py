@@ -1,0 +1,193 @@
+"""Where pictures come from: a folder, TensorFlow Datasets, or emoji that the project renders."""
+
+import contextlib
+import dataclasses
+import difflib
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from ml_collections import ConfigDict
+from tqdm import tqdm
+
+from ugatit_jax.console.cache import find_cache_dir
+from ugatit_jax.console.errors import InputError
+from ugatit_jax.data import images
+from ugatit_jax.data.storage import AnyPath, open_path
+
+_LAYOUT = "a folder with trainA/ and trainB/, and testA/ and testB/ where there are test pictures"
+_SOURCES = f"name {_LAYOUT}; or 'tfds:cycle_gan/horse2zebra'; or 'emoji'"
+_FOUND_AT = {
+    "selfie2anime": "; it is linked from github.com/taki0112/UGATIT and znxlwm/UGATIT-pytorch",
+    "horse2zebra": "; or let 'tfds:cycle_gan/horse2zebra' download it",
+    "photo2vangogh": "; or let 'tfds:cycle_gan/vangogh2photo' download it, with A and B swapped",
+    "cat2dog": "; it is linked from github.com/HsinYingLee/DRIT",
+    "photo2portrait": "; it is linked from github.com/HsinYingLee/DRIT",
+}
+_CYCLE_GAN_URL = "https://efrosgans.eecs.berkeley.edu/cyclegan/datasets"
+
+
+@dataclass(frozen=True)
+class Domain:
+    """One split of one domain: a list of pictures, each a file or a file's bytes.
+
+    `names` are relative paths with extension, fit to name what is made from a picture. `size`:
+    (height, width) in px that pictures are scaled to cover and then cropped to; None: as they are.
+    """
+
+    names: list[str]
+    sources: Sequence[AnyPath | bytes]
+    size: tuple[int, int] | None = None
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def load(self, i: int) -> np.ndarray:
+        """Picture `i`, uint8 [H, W, 3]. Raises `InputError` naming it if it is broken."""
+        source = self.sources[i]
+        name = self.names[i] if isinstance(source, bytes) else str(source)
+        picture = images.decode(source, name)
+        return picture if self.size is None else images.cover_resize(picture, self.size)
+
+    def first(self, count: int | None) -> "Domain":
+        """The first `count` pictures; None: all of them."""
+        return dataclasses.replace(self, names=self.names[:count], sources=self.sources[:count])
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Two unpaired domains, A and B, for training and for testing.
+
+    `paired_test`: picture i of `test_a` and picture i of `test_b` show the same thing.
+    """
+
+    train_a: Domain
+    train_b: Domain
+    test_a: Domain
+    test_b: Domain
+    paired_test: bool = False
+
+
+def open_dataset(data: ConfigDict) -> Dataset:
+    """The data set that `data.source` names, downloaded or rendered first where need be.
+
+    `data` is `config.data`. Raises `InputError` for a source that does not exist,
+    cannot be had, or has no training pictures. Test domains may be empty.
+    """
+    cache_dir = find_cache_dir(data.cache_dir)
+    if not data.source:
+        raise InputError(f"config.data.source is empty: {_SOURCES}")
+    if data.source == "emoji":
+        from ugatit_jax.data import emoji  # only where it is asked for: it imports this module
+
+        return dataclasses.replace(_open_folder(emoji.prepare(cache_dir)), paired_test=True)
+    if data.source.startswith("tfds:"):
+        return _open_tfds(data.source.removeprefix("tfds:"), cache_dir)
+    return _open_folder(open_path(data.source).expanduser())
+
+
+def _open_folder(folder: AnyPath) -> Dataset:
+    if not folder.is_dir():
+        hint = _FOUND_AT.get(folder.name, "")
+        raise InputError(f"config.data.source: there is no folder {folder}: {_SOURCES}{hint}")
+
+    def domain(split: str) -> Domain:
+        root = folder / split
+        files = images.list_images(root) if root.is_dir() else []
+        if split.startswith("train") and not files:
+            raise InputError(f"no pictures in {root}: config.data.source must name {_LAYOUT}")
+        return Domain([file.relative_to(root).as_posix() for file in files], files)
+
+    return Dataset(domain("trainA"), domain("trainB"), domain("testA"), domain("testB"))
+
+
+def _open_tfds(name: str, data_dir: Path) -> Dataset:
+    try:
+        import tensorflow_datasets as tfds
+
+        import ugatit_jax.data.input_pipeline  # noqa: F401  keeps TensorFlow off the accelerators
+
+        known = [f"cycle_gan/{c.name}" for c in tfds.builder_cls("cycle_gan").BUILDER_CONFIGS]
+    except ImportError as error:
+        raise InputError(
+            f"config.data.source 'tfds:{name}' needs TensorFlow Datasets ({error}): "
+            "pip install tensorflow-datasets importlib_resources"
+        ) from error
+    if name not in known:
+        close = difflib.get_close_matches(name, known, cutoff=0.8) or known
+        options = ", ".join(f"tfds:{option}" for option in close)
+        raise InputError(f"config.data.source: there is no tfds:{name}; choose of {options}")
+
+    builder = tfds.builder(name, data_dir=data_dir)
+    if not builder.is_prepared():
+        print(f"downloading {name} to {data_dir}", flush=True)
+        try:
+            _check_reachable(f"{_CYCLE_GAN_URL}/{builder.builder_config.name}.zip")
+            builder.download_and_prepare()
+        except Exception as error:
+            raise InputError(
+                f"cannot download 'tfds:{name}' to {data_dir} ({error}): try again with a network "
+                f"connection, or copy {data_dir}/{name} from a machine that has one"
+            ) from error
+
+    def domain(split: str) -> Domain:
+        encoded = {"image": tfds.decode.SkipDecoding()}
+        examples = builder.as_dataset(split=split, decoders=encoded).as_numpy_iterator()
+        pictures = [example["image"] for example in examples]
+        return Domain([f"{i:05}.jpg" for i in range(len(pictures))], pictures)
+
+    return Dataset(domain("trainA"), domain("trainB"), domain("testA"), domain("testB"))
+
+
+def _check_reachable(url: str) -> None:
+    """Fail within seconds where TensorFlow Datasets would wait for the host without limit."""
+    with contextlib.suppress(urllib.error.HTTPError):  # an answer, if only a refusal
+        urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=10).close()
+
+
+def scan(dataset: Dataset, skip_bad: bool) -> Dataset:
+    """Decode every picture of every split once, so that training never meets a broken one.
+
+    Returns the data set without its unreadable pictures. Raises `InputError` that
+    lists all of them unless `skip_bad`, or if a training domain is left empty.
+    """
+    splits = ("train_a", "train_b", "test_a", "test_b")
+    jobs = [(split, i) for split in splits for i in range(len(getattr(dataset, split)))]
+
+    def check(job: tuple[str, int]) -> str:
+        try:
+            getattr(dataset, job[0]).load(job[1])
+        except InputError as error:
+            return str(error)
+        return ""
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        results = pool.map(check, jobs)
+        errors = list(tqdm(results, "Checking pictures", len(jobs), disable=None))
+    bad = {job: error for job, error in zip(jobs, errors, strict=True) if error}
+    if not bad:
+        return dataset
+    report = "\n".join(bad.values())
+    if not skip_bad:
+        raise InputError(
+            f"{len(bad)} unreadable pictures: repair or remove them, or leave them out with "
+            f"--config.data.skip_bad=True\n{report}"
+        )
+    print(f"left out {len(bad)} unreadable pictures:\n{report}", flush=True)
+    dropped = {split: {i for s, i in bad if s == split} for split in splits}
+    if dataset.paired_test:  # a picture's counterpart goes with it
+        dropped["test_a"] = dropped["test_b"] = dropped["test_a"] | dropped["test_b"]
+    train_a, train_b, test_a, test_b = (_without(getattr(dataset, s), dropped[s]) for s in splits)
+    if not (train_a and train_b):
+        raise InputError(f"no readable pictures are left to train on; unreadable:\n{report}")
+    return Dataset(train_a, train_b, test_a, test_b, dataset.paired_test)
+
+
+def _without(domain: Domain, dropped: set[int]) -> Domain:
+    kept = [i for i in range(len(domain)) if i not in dropped]
+    return Domain([domain.names[i] for i in kept], [domain.sources[i] for i in kept])

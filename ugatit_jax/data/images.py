@@ -1,0 +1,156 @@
+"""The edge between picture files and arrays: read, fit to a size, change the range of values."""
+
+import functools
+import io
+from pathlib import PurePath
+from typing import Any, TypeVar
+
+import numpy as np
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+
+from ugatit_jax.console.errors import InputError
+from ugatit_jax.data.storage import AnyPath, list_files, read_bytes
+
+EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"})
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
+ENCODINGS: dict[str, dict[str, Any]] = {
+    "png": {"format": "PNG"},
+    "jpg": {"format": "JPEG", "quality": 95, "subsampling": 0},
+    "webp": {"format": "WEBP", "quality": 95},
+}
+
+A = TypeVar("A", bound=Any)
+
+
+def decode(source: bytes | AnyPath, name: str = "") -> np.ndarray:
+    """Read a picture as it is meant to be seen: upright, over white, in the colours of sRGB.
+
+    Takes JPEG, PNG, WebP, BMP and GIF (its first frame) in any colour mode, as
+    a file or as its bytes. Returns uint8 [H, W, 3]. Raises `InputError` for what
+    is no picture or a broken one, under `name` or else the name of the file.
+    """
+    return decode_with_alpha(source, name)[0]
+
+
+def decode_with_alpha(
+    source: bytes | AnyPath, name: str = ""
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Read a picture as `decode` does, with its opacity: uint8 [H, W], None if it is all opaque."""
+    try:
+        data = source if isinstance(source, bytes) else read_bytes(source)
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            return _convert(image)
+    except Exception as error:  # Pillow's decoders raise all kinds on broken files
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        if isinstance(error, UnidentifiedImageError):
+            reason = f"it is none of {', '.join(_FORMATS)}"
+        name = name or ("picture" if isinstance(source, bytes) else str(source))
+        raise InputError(f"cannot read {name}: {reason}; replace it or leave it out") from error
+
+
+def encode(picture: np.ndarray, format: str, alpha: np.ndarray | None = None) -> bytes:
+    """Make a picture's file: 'png'; or 'jpg' or 'webp', of quality 95.
+
+    picture: uint8 [H, W, 3]. alpha: uint8 [H, W], its opacity; a JPEG has none, and shows the
+    picture over white. Raises `InputError` for a picture that the format cannot hold.
+    """
+    image = Image.fromarray(picture)
+    if alpha is not None and format == "jpg":
+        image = _over_white(image, Image.fromarray(alpha))
+    elif alpha is not None:
+        image.putalpha(Image.fromarray(alpha))
+    buffer = io.BytesIO()
+    try:
+        image.save(buffer, **ENCODINGS[format])
+    except (OSError, ValueError) as error:
+        size = f"{picture.shape[1]}×{picture.shape[0]}"
+        raise InputError(f"cannot make a {format} of {size} px: {error}; try png") from error
+    return buffer.getvalue()
+
+
+def from_pillow(image: Image.Image) -> np.ndarray:
+    """A Pillow image as `decode` returns it: upright, over white, uint8 [H, W, 3] of sRGB."""
+    return _convert(image)[0]
+
+
+def _convert(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
+    image.load()
+    profile = image.info.get("icc_profile")
+    image = _upright(image)
+    if image.mode.startswith("I"):  # 16-bit greyscale: Pillow's own conversion clips at 255
+        image = Image.fromarray(np.rint(np.asarray(image) / 257).astype(np.uint8))
+    if not image.has_transparency_data:
+        return np.array(_to_srgb(image, profile)), None
+    rgba = image.convert("LA" if image.mode == "LA" else "RGBA")
+    alpha = rgba.getchannel("A")
+    colour = _to_srgb(rgba.convert(rgba.mode.removesuffix("A")), profile)
+    opaque = alpha.getextrema()[0] == 255
+    return np.array(_over_white(colour, alpha)), None if opaque else np.array(alpha)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # a picture is good although its EXIF block is not
+        return image
+
+
+def _over_white(colour: Image.Image, alpha: Image.Image) -> Image.Image:
+    return Image.composite(colour, Image.new("RGB", colour.size, "white"), alpha)
+
+
+def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """Convert an image without transparency to RGB, by its ICC profile if that is a good one."""
+    if image.mode not in ("L", "CMYK"):
+        image = image.convert("RGB")
+    transform = _transform(profile, image.mode) if profile else None
+    return transform.apply(image) if transform else image.convert("RGB")
+
+
+@functools.lru_cache(maxsize=16)
+def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        srgb = ImageCms.createProfile("sRGB")
+        return ImageCms.buildTransform(source, srgb, mode, "RGB")
+    except (OSError, ImageCms.PyCMSError):  # no profile, or not of this kind of picture
+        return None
+
+
+def cover_resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Scale a picture until it just covers `size`, and cut the middle out of it.
+
+    `image` is uint8 [H, W, 3] (or [H, W]), `size` is (height, width) in px, the result
+    uint8 [height, width, 3] (or [height, width]). The filter is Pillow's antialiased bilinear one,
+    as in the authors' PyTorch implementation.
+    """
+    height, width = size
+    fitted = ImageOps.fit(Image.fromarray(image), (width, height), Image.Resampling.BILINEAR)
+    return np.array(fitted)
+
+
+def to_float(x: A) -> A:
+    """uint8 in [0, 255] to float32 in [-1, 1]; a NumPy or a JAX array of any shape."""
+    return x.astype(np.float32) / 127.5 - 1
+
+
+def to_uint8(x: np.ndarray) -> np.ndarray:
+    """Float in [-1, 1] to uint8 in [0, 255], rounded; what lies outside is clipped."""
+    return np.rint((np.asarray(x, np.float32) + 1) * 127.5).clip(0, 255).astype(np.uint8)
+
+
+def list_images(folder: AnyPath) -> list[AnyPath]:
+    """All pictures in a folder and the folders in it, in the order of their relative paths.
+
+    A picture is told by its extension, in any case; hidden files and folders are
+    left out. Raises `InputError` where `folder` is no folder.
+    """
+    if not folder.is_dir():
+        raise InputError(f"no folder {folder}: give one that holds pictures")
+    pictures = [
+        path
+        for path in list_files(folder)
+        if path.suffix.lower() in EXTENSIONS
+        and not any(part.startswith(".") for part in path.parts)
+    ]
+    return [folder / path for path in sorted(pictures, key=PurePath.as_posix)]

@@ -1,0 +1,153 @@
+"""Two unpaired streams of training pictures, a function of (seed, step) and of nothing else."""
+
+import atexit
+import os
+import weakref
+from collections.abc import Generator, Iterator
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from ugatit_jax.console.errors import InputError
+from ugatit_jax.data import images
+from ugatit_jax.data.datasets import Dataset, Domain
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # counts only before the import
+import tensorflow as tf
+
+# The accelerators are JAX's: TensorFlow would take all their memory.
+tf.config.set_visible_devices([], "GPU")
+tf.config.set_visible_devices([], "TPU")
+
+
+def train_batches(
+    dataset: Dataset,
+    config: ConfigDict,
+    start_step: int = 0,
+    process_index: int = 0,
+    process_count: int = 1,
+) -> Iterator[dict[str, np.ndarray]]:
+    """Batches {'a', 'b'} for steps `start_step`, `start_step` + 1, … without end.
+
+    Both are uint8 [batch_size / process_count, height, width, 3], the process'
+    contiguous share of the global batch. Each domain is shuffled anew for every
+    pass through it. A picture is flipped, resized and cropped as in the paper. The
+    stream does not depend on where it starts, nor on how many processes share it.
+    Raises `InputError` for a batch that processes cannot share, and for a picture
+    that cannot be read any more, when its turn comes.
+    """
+    batch_size = config.train.batch_size
+    if batch_size % process_count:
+        raise InputError(
+            f"config.train.batch_size is {batch_size}, which {process_count} processes cannot "
+            f"share evenly: choose a multiple of {process_count}"
+        )
+    height, width = config.data.image_size
+    scale = config.data.load_scale
+    if scale < 1:
+        raise InputError(
+            f"config.data.load_scale is {scale}, too small to crop from: give 1 or more"
+        )
+    load_size = round(scale * height), round(scale * width)
+    domains = (dataset.train_a, dataset.train_b)
+    cached = _fits_in_cache(domains, load_size, config.data.cache_gib, say=process_index == 0)
+    loaders = [_Loader(domain, load_size, cached) for domain in domains]
+    share = batch_size // process_count
+
+    def stream(number: int) -> tf.data.Dataset:
+        loader = loaders[number]
+
+        def picture(local: tf.Tensor) -> tf.Tensor:
+            step, row = local // share, local % share
+            i = step * batch_size + process_index * share + row
+            index = _shuffled(i, len(loader.domain), config.seed, number)
+            loaded = tf.numpy_function(loader.load, [index], tf.uint8, stateful=False)
+            loaded.set_shape((*load_size, 3))
+            key = tf.stack([tf.constant(config.seed, tf.int64), 2 * i + number])
+            return _augment(loaded, key, (height, width), config.data.flip)
+
+        counter = tf.data.Dataset.range(start_step * share, tf.int64.max)
+        pictures = counter.map(picture, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        return pictures.batch(share, drop_remainder=True)
+
+    both = tf.data.Dataset.zip({"a": stream(0), "b": stream(1)}).prefetch(tf.data.AUTOTUNE)
+    batches = _named_errors(both.as_numpy_iterator(), loaders)
+    _close_at_exit(batches)
+    return batches
+
+
+def _close_at_exit(batches: Generator[dict[str, np.ndarray]]) -> None:
+    """Stop the threads that load ahead: Python hangs if one asks for it while it shuts down."""
+    reference = weakref.ref(batches)
+
+    def close() -> None:
+        if (alive := reference()) is not None:
+            alive.close()
+
+    atexit.register(close)
+
+
+def _shuffled(i: tf.Tensor, count: int, seed: int, number: int) -> tf.Tensor:
+    """Index of picture `i` of an endless stream in which each pass is a permutation of its own."""
+    key = tf.stack([tf.constant(seed, tf.int64), 2 * (i // count) + number])
+    return tf.random.experimental.index_shuffle(i % count, seed=key, max_index=count - 1)
+
+
+def _augment(picture: tf.Tensor, key: tf.Tensor, size: tuple[int, int], flip: bool) -> tf.Tensor:
+    # The paper flips before it resizes; a mirrored picture is resized to the mirrored result.
+    heads, y, x = tf.unstack(tf.random.stateless_uniform([3], key, alg="philox"))
+    if flip:
+        picture = tf.cond(heads < 0.5, lambda: tf.reverse(picture, [1]), lambda: picture)
+    height, width = size
+    top = tf.cast(y * (picture.shape[0] - height + 1), tf.int32)
+    left = tf.cast(x * (picture.shape[1] - width + 1), tf.int32)
+    return tf.image.crop_to_bounding_box(picture, top, left, height, width)
+
+
+def _fits_in_cache(
+    domains: tuple[Domain, Domain], load_size: tuple[int, int], cache_gib: float, say: bool
+) -> bool:
+    gib = sum(map(len, domains)) * load_size[0] * load_size[1] * 3 / 2**30
+    fits = gib <= cache_gib
+    if say:
+        print(
+            f"decoded training pictures take {gib:.2f} GiB: {'kept' if fits else 'not kept'} in "
+            f"memory (config.data.cache_gib is {cache_gib:.2f})",
+            flush=True,
+        )
+    return fits
+
+
+class _Loader:
+    """Reads a domain's pictures at the size they are cropped from, each once if `cached`."""
+
+    def __init__(self, domain: Domain, load_size: tuple[int, int], cached: bool):
+        self.domain = domain
+        self.error: InputError | None = None
+        self._load_size = load_size
+        count = len(domain) if cached else 0
+        self._pictures = np.empty((count, *load_size, 3), np.uint8)
+        self._is_loaded = np.zeros(count, bool)
+
+    def load(self, index: int) -> np.ndarray:
+        if self._is_loaded.size and self._is_loaded[index]:
+            return self._pictures[index]
+        try:
+            picture = images.cover_resize(self.domain.load(index), self._load_size)
+        except InputError as error:
+            self.error = error
+            raise
+        if self._is_loaded.size:
+            self._pictures[index] = picture
+            self._is_loaded[index] = True
+        return picture
+
+
+def _named_errors(
+    batches: Iterator[dict[str, np.ndarray]], loaders: list[_Loader]
+) -> Generator[dict[str, np.ndarray]]:
+    """TensorFlow passes errors on as text with a stack trace; raise the loader's own instead."""
+    try:
+        yield from batches
+    except tf.errors.OpError as error:
+        raise next((loader.error for loader in loaders if loader.error), error) from None

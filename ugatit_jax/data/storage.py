@@ -1,0 +1,153 @@
+"""Where runs and pictures lie: in a folder, or in a bucket of Google Cloud Storage, at gs://….
+
+A folder or file is a `pathlib.Path`. What begins with gs:// is an `epath.Path`, which has the same
+methods, and gcsfs carries them out; orbax takes both kinds. None of it imports TensorFlow.
+"""
+
+import argparse
+import functools
+import logging
+import os
+from pathlib import Path, PurePath, PurePosixPath
+from typing import Any, TypeAlias
+
+import fsspec
+
+from ugatit_jax.console.errors import InputError
+
+# With TensorFlow installed, epath would import it for every address.
+os.environ.setdefault("EPATH_USE_TF", "0")
+# Without it gcsfs asks what kind of bucket it is, which takes a permission of its own.
+os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
+from etils import epath
+
+# It would not see what other processes write.
+fsspec.config.conf.setdefault("gcs", {}).setdefault("use_listings_cache", False)
+
+AnyPath: TypeAlias = Path | epath.Path
+
+
+def open_path(name: str | AnyPath) -> AnyPath:
+    """Return a folder or file by its path, or by its address in a bucket, gs://BUCKET/NAME.
+
+    Raises `InputError` for another kind of address, and for a bucket that cannot be read.
+    """
+    scheme, found, rest = str(name).partition("://")
+    if not found:
+        return Path(name)
+    bucket = rest.partition("/")[0]
+    if scheme != "gs" or not bucket:
+        raise InputError(f"{name} is neither a folder nor an address like gs://BUCKET/NAME")
+    _check_bucket(bucket)
+    return epath.Path(name)
+
+
+def path_argument(text: str) -> AnyPath:
+    """Read an argument of a command line as `open_path` does."""
+    try:
+        return open_path(text)
+    except InputError as error:  # argparse would hide what it says
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def folder_argument(text: str) -> Path:
+    """Read an argument of a command line that must not be an address."""
+    if "://" in text:  # as a path it would be a local folder of that name
+        raise argparse.ArgumentTypeError(f"{text} is no folder or file of this machine")
+    return Path(text)
+
+
+@functools.cache
+def _check_bucket(bucket: str) -> None:
+    try:
+        _gcs().call("GET", "b/{}/o", bucket, maxResults=1, json_out=True)
+    except ImportError:
+        raise InputError(f"gs://{bucket} is read with gcsfs: pip install gcsfs") from None
+    except FileNotFoundError:
+        raise InputError(f"there is no bucket gs://{bucket}") from None
+    except Exception as error:  # of the connection, of what it logs in with, of its rights
+        raise InputError(
+            f"cannot read the bucket gs://{bucket} ({first_line(error)}): it takes a network, a "
+            "login (gcloud auth application-default login), and the right to list its objects"
+        ) from None
+
+
+def check_for_orbax(path: AnyPath) -> None:
+    """Raise `InputError` for a bucket in which orbax cannot keep, or find, checkpoints."""
+    if not isinstance(path, Path):
+        _check_for_orbax(path.parts[2])
+
+
+@functools.cache
+def _check_for_orbax(bucket: str) -> None:
+    from google.cloud import storage  # as orbax does; it comes with gcsfs
+
+    try:
+        storage.Client().get_bucket(bucket)
+    except Exception as error:
+        raise InputError(
+            f"cannot use the bucket gs://{bucket} for a run ({first_line(error)}): it takes the "
+            "right storage.buckets.get, and a project, such as GOOGLE_CLOUD_PROJECT names"
+        ) from None
+
+
+def _gcs() -> Any:
+    logging.getLogger("gcsfs").setLevel(logging.CRITICAL)  # it logs what it raises, too
+    return fsspec.filesystem("gcs", finalize_on_close=True)  # as epath does: one for all
+
+
+def first_line(error: Exception) -> str:
+    """Return why an error of a file system was raised, in one line."""
+    return getattr(error, "strerror", None) or str(error).partition("\n")[0] or repr(error)
+
+
+def resolve(path: AnyPath) -> AnyPath:
+    """Return the same path from the root, without links; an address as it is."""
+    return path.resolve() if isinstance(path, Path) else path
+
+
+def parents(path: AnyPath) -> list[AnyPath]:
+    """Return the folders that a path lies in, from the inside out; the bucket is the last one."""
+    return [x for x in path.parents if isinstance(x, Path) or len(x.parts) > 2]
+
+
+def make_folder(path: AnyPath) -> None:
+    """Make a folder that can be written to, and those above it. Raises `OSError` if it cannot.
+
+    A bucket has no folders: there it writes an empty file, and removes it again.
+    """
+    if isinstance(path, Path):
+        path.mkdir(parents=True, exist_ok=True)
+    else:
+        probe = path / ".can_be_written"
+        probe.write_bytes(b"")
+        probe.unlink(missing_ok=True)
+
+
+def write_atomically(path: AnyPath, content: str | bytes) -> None:
+    """Write a file; who dies meanwhile leaves the old one or the new one. Its folders are made."""
+    data = content.encode() if isinstance(content, str) else content
+    if not isinstance(path, Path):  # a bucket shows no unfinished files
+        path.write_bytes(data)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    try:
+        unfinished.write_bytes(data)
+        unfinished.replace(path)
+    except OSError:  # what there is of it takes up room on a full disk
+        unfinished.unlink(missing_ok=True)
+        raise
+
+
+def read_bytes(path: AnyPath) -> bytes:
+    """Read a file; in a bucket with one request, where `path.read_bytes` makes four."""
+    return path.read_bytes() if isinstance(path, Path) else _gcs().cat_file(str(path))
+
+
+def list_files(folder: AnyPath) -> list[PurePath]:
+    """Return the paths, from `folder`, of all files in it and in the folders in it."""
+    if isinstance(folder, Path):
+        return [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+    root = PurePosixPath(str(folder).removeprefix("gs://"))
+    return [PurePosixPath(name).relative_to(root) for name in _gcs().find(str(folder))]

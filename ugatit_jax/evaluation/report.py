@@ -1,0 +1,262 @@
+"""The scores of a translation, and the tables that show them.
+
+Three rows, each of a set of pictures against the target domain: the translated pictures; their
+untranslated inputs, which any translation has to beat; and one half of the target pictures against
+the other half, what a perfect translation would score.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from ugatit_jax.console.errors import InputError
+from ugatit_jax.data import images
+from ugatit_jax.data.datasets import Domain
+from ugatit_jax.metrics.fid import SMALLEST_SAMPLE, fid
+from ugatit_jax.metrics.kid import kid, mean_kid
+from ugatit_jax.metrics.similarity import feature_distance, l1, ssim
+from ugatit_jax.viewing.visualize import DIRECTION_TITLES
+
+Scores = dict[str, Any]  # of one direction, as a report keeps them, ready for JSON
+Report = dict[str, Any]
+
+ROWS = {
+    "translated": "translated",
+    "untranslated": "untranslated input",
+    "target_half": "half of the target",
+}
+NONE = "–"  # in a table, for what there is not
+
+
+@dataclass(frozen=True)
+class PictureSet:
+    """Pictures, and their features [N, d]."""
+
+    pictures: Domain
+    features: np.ndarray
+
+
+def score(
+    translated: PictureSet,
+    target: PictureSet,
+    source: PictureSet | None = None,
+    counterpart: PictureSet | None = None,
+) -> Scores:
+    """Score translated pictures: {'rows': {row: {score: …}}, 'per_picture': [{score: …}]}.
+
+    target: real pictures of the other domain. source: the pictures before translation; picture i
+    became picture i of `translated` if there are as many. counterpart: picture i is the true
+    translation of picture i of `source`. Scores that cannot be computed are None.
+    """
+    before = None if source is None else source.features
+    order = np.random.RandomState(0).permutation(len(target.features))
+    half, other = (target.features[np.sort(part)] for part in np.array_split(order, 2))
+    rows = {
+        "translated": _against_target(translated.features, target.features, before),
+        "target_half": _against_target(half, other, before),
+    }
+    columns: dict[str, Sequence[Any]] = {"name": translated.pictures.names}
+    if len(target.features):
+        distances = feature_distance(translated.features, target.features)
+        columns["feature_distance_to_nearest_target"] = distances.min(axis=1).tolist()
+
+    def compare(row: str, what: str, x: PictureSet, y: PictureSet) -> None:
+        likeness = _likeness(x, y, f"{ROWS[row]} {what.replace('_', ' ')}")
+        rows[row][what] = {name: float(np.mean(values)) for name, values in likeness.items()}
+        if row == "translated":
+            columns.update({f"{name}_{what}": values for name, values in likeness.items()})
+
+    if source is not None:
+        rows["untranslated"] = _against_target(source.features, target.features, before)
+        if len(source.pictures) == len(translated.pictures) > 0:
+            compare("translated", "to_input", translated, source)
+            if counterpart is not None:
+                compare("translated", "to_counterpart", translated, counterpart)
+                compare("untranslated", "to_counterpart", source, counterpart)
+    return {
+        "rows": {row: rows[row] for row in ROWS if row in rows},
+        "per_picture": [
+            dict(zip(columns, values, strict=True))
+            for values in zip(*columns.values(), strict=True)
+        ],
+    }
+
+
+def _against_target(x: np.ndarray, target: np.ndarray, source: np.ndarray | None) -> Scores:
+    """The scores of one set of features."""
+    scores: Scores = {"pictures": len(x), "target_pictures": len(target)}
+    scores |= {"kid_x100": None, "fid": None, "mean_kid_x100": None, "weighted_mean_kid_x100": None}
+    if min(len(x), len(target)) < 2:
+        return scores
+    found = kid(x, target)
+    scores["kid_x100"] = {
+        "mean": 100 * found.mean,
+        "std_over_subsets": 100 * found.std,
+        "subsets": found.subsets,
+        "subset_size": found.subset_size,
+    }
+    scores["fid"] = fid(x, target)
+    if source is not None:
+        try:
+            means = mean_kid(x, target, source)
+        except InputError:  # a block of a single picture: the two domains differ too much in number
+            return scores
+        for name, value in (("mean", means.mean_kid), ("weighted_mean", means.weighted_mean_kid)):
+            scores[f"{name}_kid_x100"] = {
+                "mean": 100 * value.value,
+                "standard_error_over_blocks": _finite(100 * value.spread),
+            }
+    return scores
+
+
+def _likeness(x: PictureSet, y: PictureSet, description: str) -> dict[str, list[float]]:
+    """Compare picture i with picture i, for every i."""
+    distances = [
+        feature_distance(x.features[i : i + 1], y.features[i : i + 1]).item()
+        for i in range(len(x.features))
+    ]
+    found: dict[str, list[float]] = {"feature_distance": distances, "ssim": [], "l1": []}
+    for i in tqdm(range(len(distances)), description, unit="picture", disable=None):
+        picture, other = x.pictures.load(i), y.pictures.load(i)
+        if other.shape != picture.shape:  # another program's, of which we only know the results
+            other = images.cover_resize(other, picture.shape[:2])
+        found["ssim"].append(ssim(picture, other))
+        found["l1"].append(l1(picture, other))
+    return found
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def tables(scores: Scores) -> list[list[list[str]]]:
+    """The rows as tables of text: lines of cells, of which the first is the header.
+
+    One of the distances between sets, one of the likeness to the true counterparts if known.
+    """
+    rows = scores["rows"]
+    header = [
+        "to the target",
+        "pictures",
+        "KID×100",
+        "FID",
+        "mean KID×100",
+        "weighted mean KID×100",
+    ]
+    header += ["feature distance to input", "SSIM to input"]
+    of_sets = [header]
+    of_counterparts = [["to the true counterpart", "L1", "SSIM", "feature distance"]]
+    for name, row in rows.items():
+        cells = [f"{row['pictures']:,} to {row['target_pictures']:,}"]
+        cells += [_spread(row["kid_x100"]), _number(row["fid"], ".2f")]
+        cells += [_spread(row[f"{which}_kid_x100"]) for which in ("mean", "weighted_mean")]
+        to_input = row.get("to_input", {})
+        cells += [_number(to_input.get(what), ".4f") for what in ("feature_distance", "ssim")]
+        of_sets.append([ROWS[name], *cells])
+        if truth := row.get("to_counterpart"):
+            cells = [_number(truth[what], ".4f") for what in ("l1", "ssim", "feature_distance")]
+            of_counterparts.append([ROWS[name], *cells])
+    return [of_sets, of_counterparts] if len(of_counterparts) > 1 else [of_sets]
+
+
+def order(scores: Scores) -> tuple[list[int], str]:
+    """The pictures' indices from best to worst, and the name of the distance that says so.
+
+    That to the true counterpart where there is one, else to the nearest picture of the target.
+    """
+    distances = ("feature_distance_to_counterpart", "feature_distance_to_nearest_target")
+    pictures = scores["per_picture"]
+    name = next((d for d in distances if pictures and pictures[0].get(d) is not None), "")
+    ranking = sorted(range(len(pictures)), key=lambda i: pictures[i][name]) if name else []
+    return ranking or list(range(len(pictures))), name
+
+
+def markdown(table: Sequence[Sequence[str]]) -> str:
+    """A table as Markdown that reads well as plain text, too."""
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    first, *rest = widths
+    rule = ["-" * first, *("-" * (width - 1) + ":" for width in rest)]
+    lines = [table[0], rule, *table[1:]]
+    return "\n".join(
+        "| " + " | ".join([line[0].ljust(first), *map(str.rjust, line[1:], rest)]) + " |"
+        for line in lines
+    )
+
+
+def about(report: Report) -> list[str]:
+    """What was evaluated: the checkpoint, the pictures."""
+    lines = []
+    if checkpoint := report.get("checkpoint"):
+        is_what = " and ".join(checkpoint["is"]) or "neither the newest nor the best"
+        best = checkpoint["best_step"]
+        known = "no KID was taken while training" if best is None else f"the best is {best:,}"
+        newest = checkpoint["newest_step"]
+        lines.append(
+            f"Step {checkpoint['step']:,} is {is_what} ({known}, the newest is {newest:,})."
+        )
+    data = report["data"] if isinstance(report["data"], str) else " · ".join(report["data"])
+    size = "{1} × {0} px".format(*report["image_size"]) if "image_size" in report else "as they are"
+    return [*lines, f"Pictures: {data}, {size}."]
+
+
+def notes(report: Report) -> list[str]:
+    """What the numbers of a report are, and what they are not; a sentence or two each.
+
+    report: 'directions', each as `score` returns it, and 'features', a description of the extractor
+    ('extractor', 'dimension', 'sha256', 'preprocessing').
+    """
+    features = report["features"]
+    rows = [row for scores in report["directions"].values() for row in scores["rows"].values()]
+    lines = [
+        f"Features: {features['extractor']}, {features['dimension']:,} of them, weights "
+        f"sha256 {features['sha256'][:8]}…; {features['preprocessing']}."
+    ]
+    if kids := [row["kid_x100"] for row in rows if row["kid_x100"]]:
+        sizes = " or ".join(f"{size:,}" for size in sorted({kid["subset_size"] for kid in kids}))
+        lines.append(
+            f"KID: mean ± standard deviation over {kids[0]['subsets']} subsets of {sizes} pictures "
+            "of either side (1,000, or half of the smaller side): how far subsets scatter, not the "
+            "error of the mean."
+        )
+    smallest = min((min(row["pictures"], row["target_pictures"]) for row in rows), default=0)
+    if smallest < SMALLEST_SAMPLE:
+        lines.append(
+            f"FID grows as pictures get fewer, and here some row has {smallest:,}: under "
+            f"{SMALLEST_SAMPLE:,}, compare it between equal numbers of pictures only, and not with "
+            "published figures. KID has no such bias."
+        )
+    if any(row["mean_kid_x100"] for row in rows):
+        published = features["extractor"] == "inception-v3"
+        lines.append(
+            "Mean KID is what the paper's tables hold, (KID to target + KID to source) / 2; the "
+            "authors' later code weighs them, (0.02 target + 0.98 source) / 2. ± is the standard "
+            "error over blocks of about 10 pictures. A copy of the input does well on both: "
+            "compare by KID."
+            + ("" if published else " The paper's figures are of Inception's features, not these.")
+        )
+    return lines
+
+
+def render(title: str, report: Report) -> str:
+    """A report as Markdown, which reads well as plain text, too."""
+    lines = [f"# {title}", "", *about(report)]
+    for direction, scores in report["directions"].items():
+        lines += ["", f"## {DIRECTION_TITLES.get(direction, 'Translated')}"]
+        for table in tables(scores):
+            lines += ["", markdown(table)]
+    return "\n".join([*lines, "", "## How to read it", "", *(f"- {x}" for x in notes(report)), ""])
+
+
+def _spread(score: Mapping[str, float | None] | None) -> str:
+    if score is None:
+        return NONE
+    spread = score.get("std_over_subsets", score.get("standard_error_over_blocks"))
+    return f"{score['mean']:.2f}" + ("" if spread is None else f" ± {spread:.2f}")
+
+
+def _number(value: float | None, form: str) -> str:
+    return NONE if value is None else format(value, form)

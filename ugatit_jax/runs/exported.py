@@ -1,0 +1,129 @@
+"""An exported folder: the generators of one checkpoint, and nothing else of the run.
+
+export.json               what it is: formats, step, which weights, checksums, how to load it
+config.json               the run's config
+a2b.safetensors           the parameters of a direction: {'encoder_0/conv_0/kernel': …}
+b2a.safetensors
+generator.stablehlo       the network without its weights, for JAX alone
+
+`export.py` writes it; `checkpoint.restore_generators` takes it in the place of a run directory.
+"""
+
+import functools
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+from ml_collections import ConfigDict
+from safetensors import SafetensorError
+from safetensors.numpy import load, load_file, save
+
+from ugatit_jax.config.checks import load_config
+from ugatit_jax.console.errors import InputError
+from ugatit_jax.models import build_generator
+from ugatit_jax.data.storage import AnyPath, first_line, read_bytes
+
+FORMAT = 1  # of the exported folder; a newer program may write a higher one
+DESCRIPTION = "export.json"
+CONFIG = "config.json"
+PROGRAM = "generator.stablehlo"
+
+
+def weights_file(direction: str) -> str:
+    """Return the name of the file that holds a direction's parameters."""
+    return f"{direction}.safetensors"
+
+
+def is_exported(folder: AnyPath) -> bool:
+    """Tell an exported folder from a run directory."""
+    return (folder / DESCRIPTION).is_file()
+
+
+def read_exported(folder: AnyPath) -> tuple[ConfigDict, int, dict[str, Any]]:
+    """Read the config, the step, and the parameters by direction, float32, on the host.
+
+    There are those of the exported directions only. Raises `InputError` if a newer program wrote
+    the folder, and for a file that is missing or not as it was written.
+    """
+    path = folder / DESCRIPTION
+    description = read_description(path, FORMAT)
+    try:
+        step, directions = int(description["step"]), list(description["directions"])
+        checksums = {name: file["sha256"] for name, file in description["files"].items()}
+        for name in (CONFIG, *map(weights_file, directions)):
+            _check_file(folder / name, checksums[name])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"cannot read {path}: {error!r}; export the run again") from None
+    config = load_config(folder / CONFIG)
+    params = {way: _read_weights(folder / weights_file(way), config) for way in directions}
+    return config, step, params
+
+
+def read_description(path: AnyPath, reads: int) -> dict[str, Any]:
+    """Read run.json or export.json, whose format may be up to `reads`.
+
+    Raises `InputError` for a higher one, or if the file is damaged.
+    """
+    try:
+        description = json.loads(path.read_text(encoding="utf-8"))
+        written = int(description["format"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"cannot read {path}: {error!r}; restore the file") from None
+    if written > reads:
+        raise InputError(
+            f"{path.parent} was written by a newer ugatit_jax (format {written}, this one reads up "
+            f"to {reads}): update the program"
+        )
+    return description
+
+
+def parameter_shapes(config: ConfigDict) -> Any:
+    """Return the parameters of one generator as `jax.ShapeDtypeStruct`s."""
+    picture = jnp.zeros((1, *config.data.image_size, 3))
+    initialise = functools.partial(build_generator(config).init, jax.random.key(0))
+    return jax.eval_shape(initialise, picture)["params"]
+
+
+def pack_weights(params: Any, dtype: str) -> bytes:
+    """Return the parameters of one generator as a safetensors file, in 'float32' or 'bfloat16'."""
+    flat = flatten_dict(jax.device_get(params), sep="/")
+    tensors = {name: np.ascontiguousarray(x, jnp.dtype(dtype)) for name, x in flat.items()}
+    return save(tensors, metadata={"format": "np"})
+
+
+def _read_weights(file: AnyPath, config: ConfigDict) -> Any:
+    try:
+        # Of a file of this machine, only what is used is read.
+        tensors = load_file(file) if isinstance(file, Path) else load(read_bytes(file))
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"cannot read {file}: {error}; export the run again") from None
+    expected = flatten_dict(parameter_shapes(config), sep="/")
+    for name in sorted(expected.keys() | tensors.keys()):
+        found, fits = (x[name].shape if name in x else "absent" for x in (tensors, expected))
+        if found != fits:
+            raise InputError(
+                f"{file} does not fit its {CONFIG}: {name} is {found}, expected {fits}; "
+                "export the run again"
+            )
+    return unflatten_dict({k: x.astype(np.float32) for k, x in tensors.items()}, sep="/")
+
+
+def _check_file(file: AnyPath, sha256: str) -> None:
+    """Raise `InputError` unless a file is as it was written: half copied, it may still load."""
+    try:
+        with file.open("rb") as stream:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(
+            f"cannot read {file}: {first_line(error)}; copy the whole folder"
+        ) from None
+    if found != sha256:
+        raise InputError(
+            f"{file} is not as it was exported (its SHA-256 differs from {DESCRIPTION}'s): "
+            "copy it again"
+        )
