@@ -13,11 +13,12 @@ from ugatit_jax.training.loop import train
 @exit_on_input_error
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status: 130 for a run that was stopped."""
-    config, workdir, cluster = parse_flags(sys.argv[1:] if argv is None else argv)
-    distributed.start(cluster)
+    command = parse_flags(sys.argv[1:] if argv is None else argv)
+    distributed.start(command.cluster)
     set_up_jax()
     try:
-        return 0 if train(config, workdir) >= config.train.steps else 130
+        reached = train(command.config, command.workdir, command.changed)
+        return 0 if reached >= command.config.train.steps else 130
     except FloatingPointError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -23,9 +23,10 @@ from ugatit_jax.devices.runtime import set_up_jax
 from ugatit_jax.inference import fit
 from ugatit_jax.inference.attention_maps import DiscriminatorAttention
 from ugatit_jax.inference.files import FileTranslator, Options, plan, write_page
-from ugatit_jax.inference.translator import DIRECTIONS, Translator
+from ugatit_jax.inference.translator import Translator
+from ugatit_jax.methods.method import DIRECTIONS
 from ugatit_jax.runs.checkpoints import parse_step
-from ugatit_jax.runs.exported import is_exported
+from ugatit_jax.runs.exports import is_exported
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -3,13 +3,15 @@
 import contextlib
 import dataclasses
 import difflib
+import hashlib
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -30,6 +32,9 @@ _FOUND_AT = {
     "photo2portrait": "; it is linked from github.com/HsinYingLee/DRIT",
 }
 _CYCLE_GAN_URL = "https://efrosgans.eecs.berkeley.edu/cyclegan/datasets"
+
+
+SPLITS = ("train_a", "train_b", "test_a", "test_b")
 
 
 @dataclass(frozen=True)
@@ -54,9 +59,34 @@ class Domain:
         picture = images.decode(source, name)
         return picture if self.size is None else images.cover_resize(picture, self.size)
 
+    def fingerprint(self) -> dict[str, Any]:
+        """What tells this list of pictures from others: {'count', 'sha256' of names and sizes}.
+
+        In a bucket, where to ask for sizes takes a request for each, of names alone.
+        """
+        digest = hashlib.sha256()
+        for name, source in zip(self.names, self.sources, strict=True):
+            size: int | None = None
+            if isinstance(source, bytes):
+                size = len(source)
+            elif isinstance(source, Path):
+                size = source.stat().st_size
+            digest.update(f"{name}\0{size}\n".encode(errors="surrogateescape"))
+        return {"count": len(self), "sha256": digest.hexdigest()}
+
     def first(self, count: int | None) -> "Domain":
         """The first `count` pictures; None: all of them."""
         return dataclasses.replace(self, names=self.names[:count], sources=self.sources[:count])
+
+
+class Stream(NamedTuple):
+    """What a stream of training pictures is made of.
+
+    prepare: uint8 [h, w, 3] to the same, of a picture before it is cropped; None: nothing.
+    """
+
+    pictures: Domain
+    prepare: Callable[[np.ndarray], np.ndarray] | None = None
 
 
 @dataclass(frozen=True)
@@ -71,6 +101,10 @@ class Dataset:
     test_a: Domain
     test_b: Domain
     paired_test: bool = False
+
+    def fingerprints(self) -> dict[str, dict[str, Any]]:
+        """What tells these pictures from others, {split: `Domain.fingerprint`}."""
+        return {split: getattr(self, split).fingerprint() for split in SPLITS}
 
 
 def open_dataset(data: ConfigDict) -> Dataset:
@@ -156,8 +190,7 @@ def scan(dataset: Dataset, skip_bad: bool) -> Dataset:
     Returns the data set without its unreadable pictures. Raises `InputError` that
     lists all of them unless `skip_bad`, or if a training domain is left empty.
     """
-    splits = ("train_a", "train_b", "test_a", "test_b")
-    jobs = [(split, i) for split in splits for i in range(len(getattr(dataset, split)))]
+    jobs = [(split, i) for split in SPLITS for i in range(len(getattr(dataset, split)))]
 
     def check(job: tuple[str, int]) -> str:
         try:
@@ -179,10 +212,10 @@ def scan(dataset: Dataset, skip_bad: bool) -> Dataset:
             f"--config.data.skip_bad=True\n{report}"
         )
     print(f"left out {len(bad)} unreadable pictures:\n{report}", flush=True)
-    dropped = {split: {i for s, i in bad if s == split} for split in splits}
+    dropped = {split: {i for s, i in bad if s == split} for split in SPLITS}
     if dataset.paired_test:  # a picture's counterpart goes with it
         dropped["test_a"] = dropped["test_b"] = dropped["test_a"] | dropped["test_b"]
-    train_a, train_b, test_a, test_b = (_without(getattr(dataset, s), dropped[s]) for s in splits)
+    train_a, train_b, test_a, test_b = (_without(getattr(dataset, s), dropped[s]) for s in SPLITS)
     if not (train_a and train_b):
         raise InputError(f"no readable pictures are left to train on; unreadable:\n{report}")
     return Dataset(train_a, train_b, test_a, test_b, dataset.paired_test)

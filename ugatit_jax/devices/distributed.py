@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import importlib.util
 import os
+import secrets
 import socket
 import sys
 import threading
@@ -24,6 +25,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
 from ugatit_jax.console.errors import InputError
+from ugatit_jax.data.storage import AnyPath, write_atomically
 from ugatit_jax.devices.sharding import over_data, replicated
 
 WAIT = 3600  # s: longer than it takes to compile, or to decode all pictures
@@ -203,6 +205,23 @@ def _check_same(name: str, value: Any) -> None:
             f"{name}: process {different[0]} has not the same as process 0; give all processes "
             "the same command, pictures and workdir"
         )
+
+
+def check_one_folder(folder: AnyPath) -> None:
+    """Raise `InputError` in every process if they do not see one and the same folder."""
+    if jax.process_count() == 1:
+        return
+    file, me = folder / ".seen_by_all", jax.process_index()
+    if me == 0:
+        write_atomically(file, secrets.token_hex())
+    wait_for_all("wrote")
+    seen = file.read_text() if file.exists() else f"nothing in process {me}"
+    try:
+        _check_same(f"what lies in {folder}", seen)
+    finally:
+        wait_for_all("read")
+        if me == 0:
+            file.unlink(missing_ok=True)
 
 
 class AnyProcess:

@@ -15,8 +15,8 @@ from tqdm import tqdm
 
 from ugatit_jax.console.cache import find_cache_dir
 from ugatit_jax.console.errors import InputError
+from ugatit_jax.data.torch_file import read_torch_file
 from ugatit_jax.devices.sharding import make_mesh, map_in_batches, place, replicated
-from ugatit_jax.interop.torch_file import read_torch_file
 from ugatit_jax.metrics import efficientnet, inception
 
 INCEPTION_FILE = "pt_inception-2015-12-05-6726825d.pth"
