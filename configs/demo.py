@@ -10,12 +10,12 @@ features 13.8 (7.0).
 
 from ml_collections import ConfigDict
 
-from ugatit_jax.config import fields as default
+from ugatit_jax.config import fields
 
 
 def get_config(variant: str = "") -> ConfigDict:
     """A small light network on the data set that comes with the project."""
-    config = default.get_config(variant or "light")
+    config = fields.get_config(variant or "light")
     config.data.source = "emoji"
     config.data.image_size = (64, 64)
     config.model.base_width = 24

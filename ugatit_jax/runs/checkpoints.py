@@ -3,7 +3,7 @@
 config.json            the config of the newest start
 run.json               a record per start: date, step, command, versions, git revision, devices
 checkpoints/STEP/      generators/ (and ema/): all that translating needs; training/: the rest
-samples/  events.*     what train.py writes for people to look at
+samples/  events.*     what training writes for people to look at
 """
 
 import argparse
@@ -35,8 +35,6 @@ from ugatit_jax.config.checks import (
     save_config,
 )
 from ugatit_jax.console.errors import InputError
-from ugatit_jax.runs.exported import is_exported, parameter_shapes, read_description, read_exported
-from ugatit_jax.devices.sharding import make_mesh, replicated
 from ugatit_jax.data.storage import (
     AnyPath,
     check_for_orbax,
@@ -46,6 +44,8 @@ from ugatit_jax.data.storage import (
     resolve,
     write_atomically,
 )
+from ugatit_jax.devices.sharding import make_mesh, replicated
+from ugatit_jax.runs.exported import is_exported, parameter_shapes, read_description, read_exported
 from ugatit_jax.training.step import TrainState, create_state
 
 FORMAT = 1  # of the run directory; a newer program may write a higher one

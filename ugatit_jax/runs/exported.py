@@ -6,7 +6,8 @@ a2b.safetensors           the parameters of a direction: {'encoder_0/conv_0/kern
 b2a.safetensors
 generator.stablehlo       the network without its weights, for JAX alone
 
-`export.py` writes it; `checkpoint.restore_generators` takes it in the place of a run directory.
+`inference.exporting` writes it; `checkpoints.restore_generators` takes it in the place of a run
+directory.
 """
 
 import functools
@@ -25,8 +26,8 @@ from safetensors.numpy import load, load_file, save
 
 from ugatit_jax.config.checks import load_config
 from ugatit_jax.console.errors import InputError
-from ugatit_jax.models import build_generator
 from ugatit_jax.data.storage import AnyPath, first_line, read_bytes
+from ugatit_jax.models import build_generator
 
 FORMAT = 1  # of the exported folder; a newer program may write a higher one
 DESCRIPTION = "export.json"

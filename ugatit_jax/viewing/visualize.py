@@ -104,7 +104,7 @@ def _legend(heatmap: np.ndarray, width: int, size: int) -> np.ndarray:
 def sample_grid(samples: Mapping[str, Mapping[str, np.ndarray]], step: int) -> np.ndarray:
     """One labelled picture of what both generators do: a row per input, the two directions stacked.
 
-    samples: what `train_step.sample` returns, by direction ("a2b", "b2a"): `input`, `translation`,
+    samples: what `step.sample` returns, by direction ("a2b", "b2a"): `input`, `translation`,
     `cycle` and `identity`, float [N, h, w, 3] in [-1, 1], `attention` and `cycle_attention`, float
     [N, h', w']. The second attention column is of the generator that translates back.
     Returns uint8 [H, W, 3].
