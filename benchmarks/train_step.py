@@ -11,7 +11,7 @@ import time
 import jax
 import numpy as np
 
-from ugatit_jax.config import fields as default
+from ugatit_jax.config import fields
 from ugatit_jax.config.checks import check_config
 from ugatit_jax.console.errors import exit_on_input_error
 from ugatit_jax.devices import sharding
@@ -21,7 +21,7 @@ from ugatit_jax.training.step import create_state, jit_train_step
 
 def measure(variant: str, size: int, width: int, batch_size: int, dtype: str, steps: int) -> str:
     """Return a row of the table."""
-    config = default.get_config(variant.replace("full", ""))
+    config = fields.get_config(variant.replace("full", ""))
     config.data.image_size, config.model.base_width = (size, size), width
     config.train.batch_size, config.dtype = batch_size, dtype
     check_config(config, jax.device_count())

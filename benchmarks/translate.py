@@ -17,8 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-from ugatit_jax.config import fields as default
 from ugatit_jax.config.checks import save_config
+from ugatit_jax.config.fields import get_config
 from ugatit_jax.devices.runtime import set_up_jax
 from ugatit_jax.inference.translator import Translator
 from ugatit_jax.models import build_generator
@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[1]
 
 def make_run(folder: Path, variant: str, size: int, width: int) -> None:
     """Write a run directory with random generators and nothing else."""
-    config = default.get_config(variant.replace("full", ""))
+    config = get_config(variant.replace("full", ""))
     config.data.image_size, config.model.base_width = (size, size), width
     shapes = jax.eval_shape(
         build_generator(config).init, jax.random.key(0), jnp.zeros((1, size, size, 3))

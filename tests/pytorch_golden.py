@@ -1,6 +1,6 @@
 """What the authors' PyTorch implementation was recorded to do, in our names and layouts.
 
-The files are in tests/data: pt_light.npz (width 4, batch 2) and pt_full.npz (width 3, batch 1),
+The files are in tests/golden: pt_light.npz (width 4, batch 2) and pt_full.npz (width 3, batch 1),
 both 96 px and 2 residual blocks; three training steps each, recorded in float32, losses also
 in float64.
 """
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from ugatit_jax.config import fields as default
+from ugatit_jax.config import fields
 from ugatit_jax.interop import pytorch
 from ugatit_jax.interop.pytorch import DISCRIMINATORS, GENERATORS
 
@@ -41,7 +41,7 @@ class Golden:
     @cached_property
     def config(self) -> ConfigDict:
         theirs = json.loads(str(self.arrays["config_json"]))
-        config = default.get_config("light" if theirs["light"] else "")
+        config = fields.get_config("light" if theirs["light"] else "")
         config.dtype = "float32"
         config.model.base_width = theirs["ch"]
         config.model.residual_blocks = theirs["n_blocks"]

@@ -1,7 +1,7 @@
 """What the authors' TensorFlow implementation was recorded to do, in our names and layouts.
 
-The files are in tests/data: tf_light.npz and tf_full.npz (width 3, 96 px), tf_light_nosn.npz (width
-2, 48 px, no spectral normalisation); 4 residual blocks, batch 1, float32. Each has AdaLIN's
+The files are in tests/golden: tf_light.npz and tf_full.npz (width 3, 96 px), tf_light_nosn.npz
+(width 2, 48 px, no spectral normalisation); 4 residual blocks, batch 1, float32. Each has AdaLIN's
 smoothing (our rho_margin of 0.1) on, 'smooth', and off, 'nosmooth'.
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
-from ugatit_jax.config import fields as default
+from ugatit_jax.config import fields
 from ugatit_jax.interop import tensorflow as interop
 from ugatit_jax.interop.tensorflow import DISCRIMINATORS, GENERATORS
 
@@ -35,7 +35,7 @@ class Golden:
 
     @cached_property
     def config(self) -> ConfigDict:
-        config = default.get_config("light,tensorflow" if self.theirs["light"] else "tensorflow")
+        config = fields.get_config("light,tensorflow" if self.theirs["light"] else "tensorflow")
         config.dtype = "float32"
         config.model.base_width = self.theirs["ch"]
         config.model.local_layers = self.layers["local"]

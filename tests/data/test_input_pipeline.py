@@ -9,7 +9,7 @@ import pytest
 from ml_collections import ConfigDict
 from PIL import Image
 
-from ugatit_jax.config import fields as default
+from ugatit_jax.config import fields
 from ugatit_jax.console.errors import InputError
 from ugatit_jax.data import datasets, images
 from ugatit_jax.data.input_pipeline import train_batches
@@ -48,7 +48,7 @@ def flat_folder(dataset: datasets.Dataset) -> str:
 
 
 def config(batch_size: int = 2, **data: object) -> ConfigDict:
-    values = default.get_config()
+    values = fields.get_config()
     values.train.batch_size = batch_size
     values.data.image_size = (8, 8)
     values.data.load_scale = 1.5
@@ -156,8 +156,7 @@ def test_rectangles_and_the_mean_shade(flat: datasets.Dataset) -> None:
 def test_a_program_that_stops_amid_the_stream_ends(flat: datasets.Dataset) -> None:
     program = f"""
 from ugatit_jax.config.fields import get_config
-from ugatit_jax.data import datasets
-from ugatit_jax.data import input_pipeline
+from ugatit_jax.data import datasets, input_pipeline
 config = get_config()
 config.data.source = {flat_folder(flat)!r}
 config.data.cache_gib = 0.0

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from test_processes import MAIN, ROOT, error_of, free_port
+from processes import MAIN, ROOT, error_of, free_port
 
 from ugatit_jax.config.flags import parse_flags
 from ugatit_jax.console.errors import InputError

@@ -19,7 +19,7 @@ from ugatit_jax.devices.sharding import (
     replicated,
     training_mesh,
 )
-from ugatit_jax.runs import checkpoints as checkpoint
+from ugatit_jax.runs import checkpoints
 from ugatit_jax.training.loop import compile_train_step
 from ugatit_jax.training.step import TrainState, create_state
 
@@ -150,10 +150,10 @@ def test_the_first_dense_layer_is_shared_with_its_moments_and_average(of_eight: 
 def test_a_checkpoint_of_eight_devices_comes_back_on_one(
     of_eight: Result, of_one: Result, full_config: Callable[[], ConfigDict], tmp_path: Path
 ) -> None:
-    with checkpoint.open_checkpoints(tmp_path, full_config()) as checkpoints:
-        checkpoint.save(checkpoints, of_eight[1])
-    with checkpoint.open_checkpoints(tmp_path, full_config()) as checkpoints:
-        restored = checkpoint.restore(checkpoints, of_one[1], tmp_path)
+    with checkpoints.open_checkpoints(tmp_path, full_config()) as manager:
+        checkpoints.save(manager, of_eight[1])
+    with checkpoints.open_checkpoints(tmp_path, full_config()) as manager:
+        restored = checkpoints.restore(manager, of_one[1], tmp_path)
     pairs = zip(jax.tree.leaves(restored), jax.tree.leaves(of_eight[1]), strict=True)
     for ours, saved in pairs:
         np.testing.assert_array_equal(ours, saved)

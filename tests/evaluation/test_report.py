@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from test_similarity import noise, ssim_by_scipy
+from similarity import noise, ssim_by_scipy
 
 from benchmarks.fidelity import torch_fidelity
 from ugatit_jax.data.datasets import Domain

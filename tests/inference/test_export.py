@@ -18,9 +18,10 @@ from PIL import Image
 from ugatit_jax.config.checks import different_fields
 from ugatit_jax.console.errors import InputError
 from ugatit_jax.data import datasets, emoji, images, storage
-from ugatit_jax.inference.exporting import export_run, main
-from ugatit_jax.inference.files import Translator
-from ugatit_jax.runs import checkpoints as checkpoint
+from ugatit_jax.export import main
+from ugatit_jax.inference.exporting import export_run
+from ugatit_jax.inference.translator import Translator
+from ugatit_jax.runs import checkpoints
 from ugatit_jax.runs.exported import FORMAT, parameter_shapes
 from ugatit_jax.training.step import TrainState
 
@@ -72,13 +73,13 @@ def run_dir(
     config = tiny_config()
     config.model.light = kind == "light"
     config.data.image_size = SIZE
-    checkpoint.prepare_run(folder, config)
-    checkpoint.record_start(folder, config, 0)
+    checkpoints.prepare_run(folder, config)
+    checkpoints.record_start(folder, config, 0)
     last, average = (
         {way: random_params(config, 2 * i + j) for j, way in enumerate(("a2b", "b2a"))}
         for i in range(2)
     )
-    with checkpoint.open_checkpoints(folder, config) as checkpoints:
+    with checkpoints.open_checkpoints(folder, config) as manager:
         for step in (3, 5):
             state = TrainState(
                 step=np.int32(step),
@@ -89,7 +90,7 @@ def run_dir(
                 discriminator_optimizer={"x": np.zeros(2)},
                 ema=average if step == 5 else None,
             )
-            checkpoint.save(checkpoints, jax.device_put(state))
+            checkpoints.save(manager, jax.device_put(state))
     return folder
 
 
@@ -288,30 +289,30 @@ def test_an_export_in_a_bucket_is_read_as_one_in_a_folder(exported: Path, bucket
     for file in exported.iterdir():
         bucket.put("bucket", f"export/{file.name}", file.read_bytes())
     address = storage.open_path("gs://bucket/export")
-    (config, *there), (_, *here) = map(checkpoint.restore_generators, (address, exported))
+    (config, *there), (_, *here) = map(checkpoints.restore_generators, (address, exported))
     assert config.data.image_size == SIZE
     jax.tree.map(np.testing.assert_array_equal, there, here)
     bucket.put("bucket", "export/b2a.safetensors", b"half")
     with pytest.raises(
         InputError, match=r"gs://bucket/export/b2a\.safetensors is not as it was exp"
     ):
-        checkpoint.restore_generators(address)
+        checkpoints.restore_generators(address)
 
 
 def test_what_needs_a_run_says_so(exported: Path, tmp_path: Path) -> None:
     message = f"no run in {exported}: it is an export, with generators alone; give the run that"
     with pytest.raises(InputError, match=message):
-        checkpoint.restore_state(exported)
+        checkpoints.restore_state(exported)
     with pytest.raises(InputError, match=message):
-        checkpoint.describe_checkpoint(exported, 5)
+        checkpoints.describe_checkpoint(exported, 5)
     with pytest.raises(InputError, match="is exported already: give the run that it was made of"):
         export_run(exported, tmp_path / "out")
     with pytest.raises(InputError, match="holds an export: take another --workdir"):
-        checkpoint.prepare_run(exported, checkpoint.load_config(exported / "config.json"))
+        checkpoints.prepare_run(exported, checkpoints.load_config(exported / "config.json"))
 
 
 def test_the_command_line_translates_with_an_export(exported: Path, tmp_path: Path) -> None:
-    from ugatit_jax.inference.files import main as translate
+    from ugatit_jax.translate import main as translate
 
     Image.fromarray(np.full((50, 60, 3), 77, np.uint8)).save(tmp_path / "grey.png")
     out = tmp_path / "out"

@@ -15,8 +15,13 @@ from pytorch_golden import Golden, nhwc
 from ugatit_jax.config.checks import load_config
 from ugatit_jax.console.errors import InputError
 from ugatit_jax.interop import export_weights, import_weights, pytorch, tensorflow
+<<<<<<< HEAD
 from ugatit_jax.data.torch_file import read_torch_file
 from ugatit_jax.methods import ugatit as objective
+=======
+from ugatit_jax.interop.torch_file import read_torch_file
+from ugatit_jax.methods import ugatit
+>>>>>>> tests-move
 from ugatit_jax.models import build_generator
 from ugatit_jax.runs.checkpoints import prepare_run, restore_generators, restore_state
 
@@ -218,15 +223,15 @@ def test_a_run_of_tensorflow_weights_says_what_was_recorded(
 ) -> None:
     config, state = restore_state(tf_run)
     config.dtype = "float32"
-    networks = objective.build_networks(config)
+    networks = ugatit.build_networks(config)
     translate = jax.jit(networks.generator.apply)
     for direction, name, domain in (("a2b", "ab", "A"), ("b2a", "ba", "B")):
         out = translate({"params": state.generators[direction]}, tf_golden[f"input/{domain}"])
         np.testing.assert_allclose(out.image, tf_golden[f"out/{name}/image"], atol=1e-5)
         np.testing.assert_allclose(out.cam_logits, tf_golden[f"out/{name}/cam_logit"], atol=2e-4)
         np.testing.assert_allclose(out.heatmap[0], tf_golden[f"out/{name}/heatmap"], atol=2e-4)
-    judge = jax.jit(lambda d, s, x: objective.judge(networks, d, s, x, "a"))
-    spectral = objective.iterate_spectral(state.discriminators, state.spectral)
+    judge = jax.jit(lambda d, s, x: ugatit.judge(networks, d, s, x, "a"))
+    spectral = ugatit.iterate_spectral(state.discriminators, state.spectral)
     judgements = judge(state.discriminators, spectral, tf_golden["input/A"])
     for scale, out in judgements.items():
         recorded = tf_golden[f"out/dis_real_A/{scale}_logit"]

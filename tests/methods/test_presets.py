@@ -14,11 +14,10 @@ from tensorflow_golden import Golden
 from ugatit_jax.config.fields import PRESETS
 from ugatit_jax.devices.sharding import make_mesh
 from ugatit_jax.interop.tensorflow import DISCRIMINATORS, discriminator_names
-from ugatit_jax.methods import losses
-from ugatit_jax.methods import ugatit as objective
+from ugatit_jax.methods import losses, ugatit
 from ugatit_jax.methods.optimizer import select_kernels
 from ugatit_jax.methods.ugatit import Networks
-from ugatit_jax.training import step as train_step
+from ugatit_jax.training.step import TrainState, create_state, draw_noise, make_train_step
 
 
 def cases(fast: str) -> list[Any]:
@@ -34,7 +33,7 @@ def weights_of(config: ConfigDict, kind: str) -> ConfigDict:
 
 
 def networks_of(golden: Golden) -> Networks:
-    generator, discriminators = objective.build_networks(golden.config)
+    generator, discriminators = ugatit.build_networks(golden.config)
     return Networks(
         generator.clone(dtype=golden.dtype),
         {scale: net.clone(dtype=golden.dtype) for scale, net in discriminators.items()},
@@ -56,12 +55,11 @@ def forward(case: str, smoothing: str) -> tuple[Golden, Any, Any]:
 
     @jax.jit
     def run(g: Any, d: Any, s: Any, pictures: Any) -> Any:
-        real = objective.first_pass(networks.generator, g, pictures["real_A"], pictures["real_B"])
-        fake = objective.first_pass(networks.generator, g, pictures["fake_A"], pictures["fake_B"])
-        s = objective.iterate_spectral(d, s)
+        real = ugatit.first_pass(networks.generator, g, pictures["real_A"], pictures["real_B"])
+        fake = ugatit.first_pass(networks.generator, g, pictures["fake_A"], pictures["fake_B"])
+        s = ugatit.iterate_spectral(d, s)
         judgements = {
-            name: objective.judge(networks, d, s, x, name[-1].lower())
-            for name, x in pictures.items()
+            name: ugatit.judge(networks, d, s, x, name[-1].lower()) for name, x in pictures.items()
         }
         return {
             "ab": real.fake_b,
@@ -107,15 +105,15 @@ def loss_of_every_kind(case: str, smoothing: str) -> tuple[Golden, dict[str, Any
 
     @jax.jit
     def run(g: Any, d: Any, s: Any) -> dict[str, Any]:
-        s = objective.iterate_spectral(d, s)
-        first = objective.first_pass(networks.generator, g, batch["a"], batch["b"])
+        s = ugatit.iterate_spectral(d, s)
+        first = ugatit.first_pass(networks.generator, g, batch["a"], batch["b"])
         fakes = {"a": first.fake_a.image, "b": first.fake_b.image}
         results = {}
         for kind in kinds:
             weights, noise = weights_of(golden.config, kind), golden.noise(kind)
             results[kind] = (
-                objective.discriminator_loss(networks, d, s, weights, batch, fakes, noise),
-                objective.generator_loss(networks, g, first, d, s, weights, batch),
+                ugatit.discriminator_loss(networks, d, s, weights, batch, fakes, noise),
+                ugatit.generator_loss(networks, g, first, d, s, weights, batch),
             )
         return results
 
@@ -181,13 +179,13 @@ def first_gradients(case: str, dtype: type) -> tuple[Golden, dict[str, np.ndarra
 
         @jax.jit
         def run(g: Any, d: Any, s: Any) -> Any:
-            s = objective.iterate_spectral(d, s)
-            first, pull_back = objective.open_first_pass(networks.generator, g, batch)
+            s = ugatit.iterate_spectral(d, s)
+            first, pull_back = ugatit.open_first_pass(networks.generator, g, batch)
             fakes = {"a": first.fake_a.image, "b": first.fake_b.image}
-            d_grads, _ = jax.grad(objective.discriminator_loss, 1, has_aux=True)(
+            d_grads, _ = jax.grad(ugatit.discriminator_loss, 1, has_aux=True)(
                 networks, d, s, weights, batch, fakes, noise={}
             )
-            g_grads, _ = objective.generator_gradients(
+            g_grads, _ = ugatit.generator_gradients(
                 networks, g, first, pull_back, d, s, weights, batch
             )
             return tuple(
@@ -235,15 +233,15 @@ def test_float32_and_float64_agree_where_the_recording_differs() -> None:
 
 
 @functools.cache
-def one_step(case: str, smoothing: str) -> tuple[Golden, train_step.TrainState, dict[str, Any]]:
+def one_step(case: str, smoothing: str) -> tuple[Golden, TrainState, dict[str, Any]]:
     """Run the production step, as it is, from the first values."""
     golden = Golden(case, smoothing)
     discriminators, spectral = golden.discriminators()
-    state = jax.eval_shape(lambda: train_step.create_state(golden.config))
+    state = jax.eval_shape(lambda: create_state(golden.config))
     state = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), state).replace(
         generators=golden.generators(), discriminators=discriminators, spectral=spectral
     )
-    step = jax.jit(train_step.make_train_step(golden.config, make_mesh(jax.devices()[:1])))
+    step = jax.jit(make_train_step(golden.config, make_mesh(jax.devices()[:1])))
     return golden, *jax.device_get(step(state, golden.batch))
 
 
@@ -309,8 +307,8 @@ def test_a_kind_with_penalty_trains(tiny_config: Callable[[], ConfigDict]) -> No
     config.train.batch_size = 2
     shape = (2, *config.data.image_size, 3)
     a, b = jax.random.uniform(jax.random.key(0), (2, *shape), minval=-1, maxval=1)
-    state = jax.jit(lambda: train_step.create_state(config))()
-    step = jax.jit(train_step.make_train_step(config, make_mesh(jax.devices()[:1])))
+    state = jax.jit(lambda: create_state(config))()
+    step = jax.jit(make_train_step(config, make_mesh(jax.devices()[:1])))
     records = []
     for _ in range(3):
         state, metrics = step(state, {"a": a, "b": b})
@@ -325,7 +323,7 @@ def test_a_kind_with_penalty_trains(tiny_config: Callable[[], ConfigDict]) -> No
 def test_noise_follows_from_seed_step_and_domain(tiny_config: Callable[[], ConfigDict]) -> None:
     config, batch = tiny_config(), {d: np.zeros((2, 4, 4, 3)) for d in "ab"}
     config.loss.kind = "dragan"
-    first, again, later = (train_step.draw_noise(config, step, batch) for step in (5, 5, 6))
+    first, again, later = (draw_noise(config, step, batch) for step in (5, 5, 6))
     np.testing.assert_array_equal(first["a"]["epsilon"], again["a"]["epsilon"])
     drawn = [x["alpha"].ravel().tolist() for n in (first, later) for x in n.values()]
     assert len({value for alphas in drawn for value in alphas}) == 8

@@ -11,7 +11,7 @@ import pytest
 from flax.traverse_util import flatten_dict
 from pytorch_golden import DATA, DISCRIMINATORS, GENERATORS, LAYERS, Golden, nhwc
 
-from ugatit_jax.config import fields as default
+from ugatit_jax.config import fields
 from ugatit_jax.interop import pytorch
 from ugatit_jax.models import (
     REMAT,
@@ -55,7 +55,7 @@ def test_discriminator_gives_the_recorded_logits_and_heat_maps(golden, domain, s
 
 @pytest.mark.parametrize("variant", ["full", "light"])
 def test_paper_size_has_the_parameters_of_the_original_one_to_one(variant):
-    config = default.get_config("light" if variant == "light" else "")
+    config = fields.get_config("light" if variant == "light" else "")
     theirs, picture = FULL_SIZE[variant], jnp.zeros((1, 256, 256, 3))
     nets = {"genA2B": build_generator(config)}
     nets |= {f"dis{s[0].upper()}A": net for s, net in build_discriminators(config).items()}
@@ -77,7 +77,7 @@ def test_paper_size_has_the_parameters_of_the_original_one_to_one(variant):
 @pytest.mark.parametrize("size", [(48, 80), (64, 48)])
 @pytest.mark.parametrize("variant", ["", "light"])
 def test_rectangular_pictures(variant, size):
-    config = default.get_config(variant)
+    config = fields.get_config(variant)
     config.model.base_width, config.model.global_layers = 8, 6
     picture = jax.ShapeDtypeStruct((2, *size, 3), jnp.float32)
     generator = build_generator(config)
@@ -91,7 +91,7 @@ def test_rectangular_pictures(variant, size):
 
 @pytest.mark.parametrize("depth", [3, 5, 7])
 def test_minimum_size_is_the_smallest_that_works(depth):
-    config = default.get_config()
+    config = fields.get_config()
     config.model.base_width, config.model.global_layers = 8, depth
     net = build_discriminators(config)["global"]
 
@@ -158,7 +158,7 @@ def test_power_iteration_finds_the_largest_singular_value():
 
 def test_initializers_draw_what_they_say():
     for name, deviation in (("normal", 0.02), ("uniform", 1 / np.sqrt(3 * 3 * 32) / np.sqrt(3))):
-        config = default.get_config("light")
+        config = fields.get_config("light")
         config.model.base_width, config.model.residual_blocks = 8, 1
         config.model.initializer = name
         init = jax.jit(build_generator(config).init)
@@ -196,7 +196,7 @@ def test_generator_gives_the_recorded_inner_activations(golden):
 
 @pytest.mark.parametrize("network", ["generator", "discriminator"])
 def test_what_rematerialisation_keeps_for_the_backward_pass(network: str) -> None:
-    config, kept = default.get_config("light"), {}
+    config, kept = fields.get_config("light"), {}
     pictures = jax.ShapeDtypeStruct((1, 96, 96, 3), jnp.float32)
     for remat in REMAT:
         config.train.remat = remat

@@ -12,17 +12,18 @@ import jax.numpy as jnp
 import pytest
 from jax.experimental.compilation_cache.compilation_cache import reset_cache
 from ml_collections import ConfigDict
-from test_readme import ROOT, commands
+from readme import ROOT, commands
 
 from benchmarks import plan_table
+from ugatit_jax import plan
 from ugatit_jax.console.errors import InputError
 from ugatit_jax.devices.sharding import make_mesh, replicated
-from ugatit_jax.planning import search as plan
 from ugatit_jax.planning.chips import GIB, TPUS, find_gpu
 from ugatit_jax.planning.collectives import Collective
 from ugatit_jax.planning.compiled_step import Figures, Memory, load_figures, needed_memory
 from ugatit_jax.planning.report import describe
 from ugatit_jax.planning.roofline import estimate, fits
+from ugatit_jax.planning.search import candidates
 from ugatit_jax.planning.topology import Target, find_target, larger
 from ugatit_jax.training.step import create_state
 
@@ -140,7 +141,7 @@ def test_settings_that_take_less_memory_come_from_cheap_to_dear(
     config = tiny_config()
     config.train.batch_size, config.model.light = 48, False
     again = {"train.remat": "all"}
-    assert list(plan.candidates(config, target(8), state_fits=True)) == [
+    assert list(candidates(config, target(8), state_fits=True)) == [
         {"train.remat": "convolutions"},
         again,
         again | {"train.accumulate": 2},
@@ -149,13 +150,13 @@ def test_settings_that_take_less_memory_come_from_cheap_to_dear(
         again | {"train.batch_size": 8},
         again | {"topology": "v5e:4x4", "train.batch_size": 48},
     ]
-    assert list(plan.candidates(config, target(8), state_fits=False)) == [
+    assert list(candidates(config, target(8), state_fits=False)) == [
         {"model.light": True},
         {"model.light": True} | again,
         again | {"topology": "v5e:4x4", "train.batch_size": 48},
     ]
     config.train.remat, config.train.batch_size, config.model.light = "all", 8, True
-    assert list(plan.candidates(config, target(8, "v5e:16x16"), state_fits=True)) == []
+    assert list(candidates(config, target(8, "v5e:16x16"), state_fits=True)) == []
 
 
 def test_a_report_on_a_slice_has_time_and_verdict(tiny_config: Callable[[], ConfigDict]) -> None:

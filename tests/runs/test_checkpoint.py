@@ -17,7 +17,7 @@ from ugatit_jax.config.checks import different_fields, load_config
 from ugatit_jax.console.errors import InputError
 from ugatit_jax.devices.sharding import make_mesh, replicated
 from ugatit_jax.models import build_generator
-from ugatit_jax.runs import checkpoints as checkpoint
+from ugatit_jax.runs import checkpoints
 from ugatit_jax.training.step import TrainState
 
 
@@ -36,14 +36,14 @@ def make_state(step: int, ema: bool = True) -> TrainState:
 
 
 def save_all(workdir: Path, config: ConfigDict, *states: TrainState) -> None:
-    with checkpoint.open_checkpoints(workdir, config) as checkpoints:
+    with checkpoints.open_checkpoints(workdir, config) as manager:
         for state in states:
-            checkpoint.save(checkpoints, jax.device_put(state, replicated(make_mesh())))
+            checkpoints.save(manager, jax.device_put(state, replicated(make_mesh())))
 
 
 def restore(workdir: Path, config: ConfigDict, like: TrainState) -> TrainState:
-    with checkpoint.open_checkpoints(workdir, config) as checkpoints:
-        return checkpoint.restore(checkpoints, like, workdir)
+    with checkpoints.open_checkpoints(workdir, config) as manager:
+        return checkpoints.restore(manager, like, workdir)
 
 
 def steps_in(workdir: Path) -> set[str]:
@@ -132,8 +132,8 @@ def random_generators(config: ConfigDict, seed: int) -> dict[str, Any]:
 
 def test_generators_alone(tmp_path: Path, config: ConfigDict) -> None:
     plain, averaged, newest = (random_generators(config, seed) for seed in range(3))
-    checkpoint.prepare_run(tmp_path, config)
-    checkpoint.record_start(tmp_path, config, 0)
+    checkpoints.prepare_run(tmp_path, config)
+    checkpoints.record_start(tmp_path, config, 0)
     save_all(
         tmp_path,
         config,
@@ -142,27 +142,27 @@ def test_generators_alone(tmp_path: Path, config: ConfigDict) -> None:
     )
     (tmp_path / "checkpoints" / "3.orbax-checkpoint-tmp").mkdir()
 
-    found_config, step, found = checkpoint.restore_generators(tmp_path)
+    found_config, step, found = checkpoints.restore_generators(tmp_path)
     assert different_fields(found_config, config) == {}
     assert step == 2
     assert_same(found, newest)
     assert {leaf.device for leaf in jax.tree.leaves(found)} == {jax.local_devices()[0]}
 
-    _, step, found = checkpoint.restore_generators(tmp_path, step=1)
+    _, step, found = checkpoints.restore_generators(tmp_path, step=1)
     assert step == 1
     assert_same(found, averaged)
 
     with pytest.raises(
         InputError, match=r"no checkpoint of step 3 in .*: there are those of 1, 2$"
     ):
-        checkpoint.restore_generators(tmp_path, step=3)
+        checkpoints.restore_generators(tmp_path, step=3)
     assert steps_in(tmp_path) == {"1", "2", "3.orbax-checkpoint-tmp"}  # a reader changes nothing
 
 
-def why_not(path: Path, step: checkpoint.Step = None) -> str:
+def why_not(path: Path, step: checkpoints.Step = None) -> str:
     """The message for a path that is no run, without its start."""
     with pytest.raises(InputError) as error:
-        checkpoint.restore_generators(path, step)
+        checkpoints.restore_generators(path, step)
     start = f"no run in {path}: "
     assert str(error.value).startswith(start)
     return str(error.value).removeprefix(start)
@@ -207,27 +207,27 @@ def test_the_weights_of_an_original_in_the_place_of_a_run(tmp_path: Path) -> Non
 def test_a_run_without_a_checkpoint(tmp_path: Path, config: ConfigDict) -> None:
     (tmp_path / "checkpoints").mkdir()
     with pytest.raises(InputError, match=r"cannot read the config .*config.json"):
-        checkpoint.restore_generators(tmp_path)
+        checkpoints.restore_generators(tmp_path)
     config.checkpoint.every = 2_500
-    checkpoint.record_start(tmp_path, config, 0)
+    checkpoints.record_start(tmp_path, config, 0)
     with pytest.raises(
         InputError,
         match=r"no checkpoint in .*checkpoints: there is none yet; training saves one every 2,500 ",
     ):
-        checkpoint.restore_generators(tmp_path)
+        checkpoints.restore_generators(tmp_path)
 
 
 def test_a_run_of_a_newer_format_is_refused(tmp_path: Path, config: ConfigDict) -> None:
-    checkpoint.record_start(tmp_path, config, 0)
+    checkpoints.record_start(tmp_path, config, 0)
     save_all(tmp_path, config, make_state(1))
     record = json.loads((tmp_path / "run.json").read_text())
-    (tmp_path / "run.json").write_text(json.dumps(record | {"format": checkpoint.FORMAT + 1}))
+    (tmp_path / "run.json").write_text(json.dumps(record | {"format": checkpoints.FORMAT + 1}))
     (tmp_path / "config.json").write_text("[a form that this program does not know]")
     for use in (
-        lambda: checkpoint.restore_generators(tmp_path),
-        lambda: checkpoint.restore_state(tmp_path),
-        lambda: checkpoint.describe_checkpoint(tmp_path, 1),
-        lambda: checkpoint.prepare_run(tmp_path, config),
+        lambda: checkpoints.restore_generators(tmp_path),
+        lambda: checkpoints.restore_state(tmp_path),
+        lambda: checkpoints.describe_checkpoint(tmp_path, 1),
+        lambda: checkpoints.prepare_run(tmp_path, config),
     ):
         with pytest.raises(InputError) as error:
             use()
@@ -238,36 +238,36 @@ def test_a_run_of_a_newer_format_is_refused(tmp_path: Path, config: ConfigDict) 
     for damage in ("{", "[]", '{"starts": []}'):
         (tmp_path / "run.json").write_text(damage)
         with pytest.raises(InputError, match=r"^cannot read .*run\.json: .*; restore the file$"):
-            checkpoint.prepare_run(tmp_path, config)
+            checkpoints.prepare_run(tmp_path, config)
 
 
 def test_a_run_goes_on_with_the_same_architecture_only(tmp_path: Path, config: ConfigDict) -> None:
     workdir = tmp_path / "new" / "run"
-    assert checkpoint.prepare_run(workdir, config) == {}
-    checkpoint.record_start(workdir, config, 0)
+    assert checkpoints.prepare_run(workdir, config) == {}
+    checkpoints.record_start(workdir, config, 0)
     other = config.copy_and_resolve_references()
     other.model.base_width, other.model.light = 8, False
-    assert checkpoint.prepare_run(workdir, other) == {}  # nothing was saved yet
+    assert checkpoints.prepare_run(workdir, other) == {}  # nothing was saved yet
 
     save_all(workdir, config, make_state(1))
     with pytest.raises(InputError) as error:
-        checkpoint.prepare_run(workdir, other)
+        checkpoints.prepare_run(workdir, other)
     assert str(error.value) == (
         f"the run in {workdir} has another architecture: config.model.base_width is 8 and was 4, "
         "config.model.light is False and was True; "
         "take the values that it had, or another --workdir"
     )
     config.train.learning_rate = 0.5
-    assert checkpoint.prepare_run(workdir, config) == {"train.learning_rate": (0.5, 1e-4)}
+    assert checkpoints.prepare_run(workdir, config) == {"train.learning_rate": (0.5, 1e-4)}
 
 
 def test_every_start_is_recorded(tmp_path: Path, config: ConfigDict) -> None:
-    checkpoint.record_start(tmp_path, config, 0)
+    checkpoints.record_start(tmp_path, config, 0)
     config.train.steps = 7
-    checkpoint.record_start(tmp_path, config, 3)
+    checkpoints.record_start(tmp_path, config, 3)
     assert different_fields(load_config(tmp_path / "config.json"), config) == {}
     record = json.loads((tmp_path / "run.json").read_text())
-    assert record["format"] == checkpoint.FORMAT
+    assert record["format"] == checkpoints.FORMAT
     assert [start["step"] for start in record["starts"]] == [0, 3]
     for start in record["starts"]:
         assert start.keys() == {"date", "step", "command", "devices", "git", "versions"}

@@ -27,7 +27,7 @@ from ugatit_jax.runs.checkpoints import (
     restore_generators,
     save,
 )
-from ugatit_jax.training import loop as train
+from ugatit_jax.training import loop
 from ugatit_jax.training.kid_curve import KidCurve
 from ugatit_jax.training.step import TrainState, create_state
 
@@ -47,7 +47,7 @@ def config(tiny_config: MakeConfig) -> ConfigDict:
 @pytest.fixture(scope="module")
 def run(config: ConfigDict, tmp_path_factory: pytest.TempPathFactory) -> Path:
     workdir = tmp_path_factory.mktemp("kid") / "run"
-    assert train.train(config, workdir) == 4
+    assert loop.train(config, workdir) == 4
     return workdir
 
 

@@ -20,15 +20,15 @@ from tensorboard.backend.event_processing.event_accumulator import (  # type: ig
 )
 from tensorboard.util import tensor_util  # type: ignore[import-untyped]
 
+from ugatit_jax import translate
 from ugatit_jax.config.checks import different_fields, load_config
 from ugatit_jax.console.errors import InputError
 from ugatit_jax.data import datasets, storage
 from ugatit_jax.data.storage import AnyPath
 from ugatit_jax.devices.sharding import create_on, make_mesh
-from ugatit_jax.inference import files as translate
 from ugatit_jax.main import main
-from ugatit_jax.runs import checkpoints as checkpoint
-from ugatit_jax.training import loop as train
+from ugatit_jax.runs import checkpoints
+from ugatit_jax.training import loop
 from ugatit_jax.training.step import TrainState, create_state
 
 MakeConfig = Callable[[], ConfigDict]
@@ -38,7 +38,7 @@ MakeConfig = Callable[[], ConfigDict]
 def straight(tiny_config: MakeConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of a run of four steps that nothing disturbed."""
     workdir = tmp_path_factory.mktemp("straight") / "run"
-    assert train.train(tiny_config(), workdir) == 4
+    assert loop.train(tiny_config(), workdir) == 4
     return workdir
 
 
@@ -78,9 +78,9 @@ def assert_same_bits(workdir: AnyPath, other: Path, step: int) -> None:
 
 def ctrl_c_after(step: int) -> Callable[..., None]:
     """`Log.advance`, but that somebody presses Ctrl-C when this step is written down."""
-    advance = train.Log.advance
+    advance = loop.Log.advance
 
-    def press_ctrl_c(log: train.Log, now: int, *args: Any, **kwargs: Any) -> None:
+    def press_ctrl_c(log: loop.Log, now: int, *args: Any, **kwargs: Any) -> None:
         advance(log, now, *args, **kwargs)
         if now == step:
             os.kill(os.getpid(), signal.SIGINT)
@@ -99,7 +99,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits(
     command = [*tiny_flags, "--config.checkpoint.every=3", f"--workdir={workdir}"]
     before = signal.getsignal(signal.SIGINT)
     with monkeypatch.context() as patch:
-        patch.setattr(train.Log, "advance", ctrl_c_after(1))
+        patch.setattr(loop.Log, "advance", ctrl_c_after(1))
         assert main(command) == 130
     said = capsys.readouterr().out
     assert "SIGINT: ending after this step (again: at once)" in said
@@ -136,15 +136,15 @@ def test_a_run_in_a_bucket_goes_on_to_the_same_bits_and_translates(
     fields = ["data.source=gs://bucket/my pictures", "checkpoint.every=4", "samples.every=4"]
     workdir = "gs://bucket/runs/tiny"
     command = [*tiny_flags, *(f"--config.{x}" for x in fields), f"--workdir={workdir}"]
-    compile_train_step, compiled = train.compile_train_step, []
+    compile_train_step, compiled = loop.compile_train_step, []
 
     def compile_once(*args: Any) -> jax.stages.Compiled:  # it takes half of the test's time
         compiled[:] = compiled or [compile_train_step(*args)]
         return compiled[0]
 
-    monkeypatch.setattr(train, "compile_train_step", compile_once)
+    monkeypatch.setattr(loop, "compile_train_step", compile_once)
     with monkeypatch.context() as patch:
-        patch.setattr(train.Log, "advance", ctrl_c_after(1))
+        patch.setattr(loop.Log, "advance", ctrl_c_after(1))
         assert main(command) == 130
     # As if the power had failed while the last one was written.
     bucket.put("bucket", "runs/tiny/checkpoints/4/generators/d/0", b"half")
@@ -152,7 +152,7 @@ def test_a_run_in_a_bucket_goes_on_to_the_same_bits_and_translates(
     assert f"training in {workdir} from step 2 to 4" in capsys.readouterr().out
     names = bucket.names("bucket")
     assert "runs/tiny/checkpoints/4/generators/d/0" not in names
-    assert checkpoint.saved_steps(storage.open_path(workdir)) == [2, 4]
+    assert checkpoints.saved_steps(storage.open_path(workdir)) == [2, 4]
     assert_same_bits(storage.open_path(workdir), straight, 4)
     assert load_config(storage.open_path(workdir) / "config.json").data.source == fields[0][12:]
     starts = json.loads(bucket.objects["bucket", "runs/tiny/run.json"][1])["starts"]
@@ -265,7 +265,7 @@ def test_another_architecture_is_refused_and_nothing_is_touched(
     config = tiny_config()
     config.model.base_width = 8
     with pytest.raises(InputError, match=r"another architecture: config.model.base_width is 8 and"):
-        train.train(config, straight)
+        loop.train(config, straight)
     assert {path: path.stat().st_mtime_ns for path in straight.rglob("*")} == before
 
 
@@ -274,7 +274,7 @@ def test_a_finished_run_says_so_and_what_has_changed(
 ) -> None:
     config = tiny_config()
     config.train.learning_rate = 2e-4
-    assert train.train(config, straight) == 4
+    assert loop.train(config, straight) == 4
     said = capsys.readouterr().out
     assert "config.train.learning_rate is 0.0002 from here on; it was 0.0001" in said
     assert f"nothing to do: {straight} is at step 4 of 4" in said
@@ -288,11 +288,11 @@ def test_a_diverging_run_stops_with_the_name_and_saves_nothing(
         state = create_state(config)
         return state.replace(generators=jax.tree.map(lambda x: 1e30 * x, state.generators))
 
-    monkeypatch.setattr(train, "create_state", create_huge)
+    monkeypatch.setattr(loop, "create_state", create_huge)
     config = tiny_config()
     config.log_every = 100  # found all the same: nothing is saved unseen
     with pytest.raises(FloatingPointError, match=r"^\w+/\w+ is (nan|inf) at step 1, which is not"):
-        train.train(config, tmp_path / "run")
+        loop.train(config, tmp_path / "run")
     assert steps_in(tmp_path / "run") == set()
 
 
@@ -306,7 +306,7 @@ def test_without_test_pictures_samples_are_of_training_pictures(
 
     def grid(test_a: datasets.Domain, test_b: datasets.Domain) -> np.ndarray:
         tested = dataclasses.replace(dataset, test_a=test_a, test_b=test_b)
-        return train.Sampler(config, tested).grid(state, 0)
+        return loop.Sampler(config, tested).grid(state, 0)
 
     expected = grid(dataset.train_a, dataset.train_b)
     np.testing.assert_array_equal(grid(none, none), expected)
@@ -320,12 +320,12 @@ def test_without_test_pictures_samples_are_of_training_pictures(
 def test_when_grids_are_due(tiny_config: MakeConfig, every: int, due: list[int]) -> None:
     config = tiny_config()
     config.samples.every = every
-    sampler = train.Sampler(config, datasets.open_dataset(config.data))
+    sampler = loop.Sampler(config, datasets.open_dataset(config.data))
     assert [step for step in range(1, 6) if sampler.is_due(step, last=step == 5)] == due
 
 
 def test_the_first_metric_that_is_not_finite_is_named() -> None:
-    train.check_finite({"a": 0.0, "b": -1e30}, 3)
+    loop.check_finite({"a": 0.0, "b": -1e30}, 3)
     for value in (float("nan"), float("inf")):
         with pytest.raises(FloatingPointError, match=f"^b is {value} at step 3, "):
-            train.check_finite({"a": 0.0, "b": value, "c": float("nan")}, 3)
+            loop.check_finite({"a": 0.0, "b": value, "c": float("nan")}, 3)

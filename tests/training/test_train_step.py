@@ -12,20 +12,18 @@ import pytest
 from flax.traverse_util import flatten_dict
 from pytorch_golden import DATA, DISCRIMINATORS, GENERATORS, LAYERS, Golden
 
-from ugatit_jax.config import fields as default
+from ugatit_jax.config import fields
 from ugatit_jax.devices.sharding import make_mesh
 from ugatit_jax.interop import pytorch
-from ugatit_jax.methods import losses, optimizer
-from ugatit_jax.methods import ugatit as objective
+from ugatit_jax.methods import losses, optimizer, ugatit
 from ugatit_jax.methods.ugatit import Networks
-from ugatit_jax.training import step as train_step
-from ugatit_jax.training.step import TrainState
+from ugatit_jax.training.step import TrainState, create_state, make_train_step
 
 STEPS = (1, 2, 3)
 
 
 def networks_of(golden: Golden) -> Networks:
-    generator, discriminators = objective.build_networks(golden.config)
+    generator, discriminators = ugatit.build_networks(golden.config)
     return Networks(
         generator.clone(dtype=golden.dtype),
         {scale: net.clone(dtype=golden.dtype) for scale, net in discriminators.items()},
@@ -38,10 +36,10 @@ def discriminator_loss_call_by_call(
     """As the original does: one power iteration before each call, real first, then fake."""
     terms: dict[str, Any] = {}
     for target, pictures in ((1, batch), (0, fakes)):
-        spectral = objective.iterate_spectral(params, spectral)
+        spectral = ugatit.iterate_spectral(params, spectral)
         for d in "ab":
-            judgements = objective.judge(networks, params, spectral, pictures[d], d)
-            least_squares = objective.adversarial_terms(losses.least_squares, judgements, target)
+            judgements = ugatit.judge(networks, params, spectral, pictures[d], d)
+            least_squares = ugatit.adversarial_terms(losses.least_squares, judgements, target)
             for name, term in least_squares.items():
                 terms[f"{name}_{d}"] = terms.get(f"{name}_{d}", 0) + term
     return sum(terms.values()), (terms, spectral)
@@ -60,7 +58,7 @@ def run_three_steps(case: str, dtype: type = np.float64) -> tuple[Golden, list[d
 
         @jax.jit
         def step(g: Any, d: Any, s: Any, g_state: Any, d_state: Any, batch: Any) -> Any:
-            first, pull_back = objective.open_first_pass(networks.generator, g, batch)
+            first, pull_back = ugatit.open_first_pass(networks.generator, g, batch)
             fakes = {"a": first.fake_a.image, "b": first.fake_b.image}
             loss = functools.partial(discriminator_loss_call_by_call, networks)
             (d_loss, (d_terms, s)), d_grads = jax.value_and_grad(loss, has_aux=True)(
@@ -68,8 +66,8 @@ def run_three_steps(case: str, dtype: type = np.float64) -> tuple[Golden, list[d
             )
             updates, d_state = adam.update(d_grads, d_state, d)
             d = optax.apply_updates(d, updates)
-            s = objective.iterate_spectral(d, s)
-            g_grads, g_terms = objective.generator_gradients(
+            s = ugatit.iterate_spectral(d, s)
+            g_grads, g_terms = ugatit.generator_gradients(
                 networks, g, first, pull_back, d, s, config.loss, batch
             )
             updates, g_state = adam.update(g_grads, g_state, g)
@@ -203,7 +201,7 @@ def test_parameters_after_the_steps_are_the_recorded_ones(case, n, tolerance):
 
 @pytest.mark.parametrize("case", json.loads((DATA / "pt_lr_schedule.json").read_text())["cases"])
 def test_learning_rate_is_the_recorded_one_but_never_negative_nor_shifted(case):
-    config = default.get_config()
+    config = fields.get_config()
     config.train.steps, config.train.learning_rate = case["iteration"], case["lr0"]
     schedule = optimizer.learning_rate(config)
     # After a resume in the second half the original is a step ahead of itself for ever.
@@ -216,12 +214,12 @@ def test_learning_rate_is_the_recorded_one_but_never_negative_nor_shifted(case):
 
 @pytest.mark.parametrize(("rule", "factor"), [("none", 1), ("sqrt", 4), ("linear", 16)])
 def test_learning_rate_of_larger_batches(rule: str, factor: float) -> None:
-    config = default.get_config()
+    config = fields.get_config()
     assert config.train.learning_rate_scaling == "none"
     config.train.learning_rate_scaling, config.train.batch_size = rule, 16
     schedule = optimizer.learning_rate(config)
     for count in (0, 750_000):
-        expected = factor * optimizer.learning_rate(default.get_config())(count)
+        expected = factor * optimizer.learning_rate(fields.get_config())(count)
         np.testing.assert_allclose(schedule(count), expected, rtol=1e-6)
 
 
@@ -233,8 +231,8 @@ def production() -> tuple[Golden, TrainState]:
     golden = Golden("light")
     discriminators, spectral = golden.discriminators("init")
     for _ in range(100):  # at converged vectors it does not matter how often they are iterated
-        spectral = jax.jit(objective.iterate_spectral)(discriminators, spectral)
-    state = jax.eval_shape(lambda: train_step.create_state(golden.config))
+        spectral = jax.jit(ugatit.iterate_spectral)(discriminators, spectral)
+    state = jax.eval_shape(lambda: create_state(golden.config))
     return golden, jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), state).replace(
         generators=golden.generators("init"), discriminators=discriminators, spectral=spectral
     )
@@ -251,9 +249,9 @@ def test_production_losses_and_gradients_are_those_of_call_by_call(production):
 
     @jax.jit
     def ours(params: Any, spectral: Any) -> Any:
-        spectral = objective.iterate_spectral(params, spectral)
+        spectral = ugatit.iterate_spectral(params, spectral)
         weights = golden.config.loss
-        return jax.value_and_grad(objective.discriminator_loss, 1, has_aux=True)(
+        return jax.value_and_grad(ugatit.discriminator_loss, 1, has_aux=True)(
             networks, params, spectral, weights, batch, fakes, noise={}
         )
 
@@ -271,9 +269,7 @@ def test_one_production_step(production):
     config.train.ema_decay = 0.9
     state = state.replace(ema=jax.tree.map(lambda x: 0 * x, state.generators))
     levels = {d: np.rint((x + 1) * 127.5).astype(np.uint8) for d, x in golden.batch(1).items()}
-    lowered = jax.jit(train_step.make_train_step(config, make_mesh(jax.devices()[:1]))).lower(
-        state, levels
-    )
+    lowered = jax.jit(make_train_step(config, make_mesh(jax.devices()[:1]))).lower(state, levels)
     after, metrics = lowered.compile()(state, levels)
     recorded = golden.losses(1)
     # The recorded discriminators had vectors that were not converged: near, not equal.
@@ -293,12 +289,12 @@ def test_one_production_step(production):
 
 @pytest.mark.parametrize("variant", ["", "light"])
 def test_bfloat16_and_rectangles_leave_state_and_losses_in_float32(variant):
-    config = default.get_config(variant)
+    config = fields.get_config(variant)
     config.dtype, config.data.image_size = "bfloat16", (96, 128)
     config.model.base_width, config.train.ema_decay = 8, 0.9
-    state = jax.eval_shape(lambda: train_step.create_state(config))
+    state = jax.eval_shape(lambda: create_state(config))
     picture = jax.ShapeDtypeStruct((2, 96, 128, 3), jnp.uint8)
-    step = train_step.make_train_step(config, make_mesh(jax.devices()[:1]))
+    step = make_train_step(config, make_mesh(jax.devices()[:1]))
     after, metrics = jax.eval_shape(step, state, {"a": picture, "b": picture})
     assert jax.tree.map(jnp.shape, after) == jax.tree.map(jnp.shape, state)
     for value in [*jax.tree.leaves(after), *metrics.values()]:
