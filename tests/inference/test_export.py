@@ -14,6 +14,7 @@ import pytest
 from bucket import Store
 from ml_collections import ConfigDict
 from PIL import Image
+from ugatit_jax.runs.exported import FORMAT, parameter_shapes
 
 from ugatit_jax.config.checks import different_fields
 from ugatit_jax.console.errors import InputError
@@ -22,7 +23,6 @@ from ugatit_jax.export import main
 from ugatit_jax.inference.exporting import export_run
 from ugatit_jax.inference.translator import Translator
 from ugatit_jax.runs import checkpoints
-from ugatit_jax.runs.exported import FORMAT, parameter_shapes
 from ugatit_jax.training.step import TrainState
 
 SIZE = (32, 40)

@@ -7,7 +7,8 @@ b2a.safetensors
 generator.stablehlo       the network without its weights, for JAX alone; or a2b.stablehlo and
                           b2a.stablehlo, where the directions have different ones
 
-`inference.exporting` writes it; `checkpoints.restore_weights` takes it in the place of a run directory.
+`inference.exporting` writes it; `checkpoints.restore_weights` takes it in the place of a run
+directory.
 """
 
 import hashlib
