@@ -14,9 +14,8 @@ from pytorch_golden import Golden, nhwc
 
 from ugatit_jax.config.checks import load_config
 from ugatit_jax.console.errors import InputError
-from ugatit_jax.interop import export_weights, import_weights, pytorch, tensorflow
 from ugatit_jax.data.torch_file import read_torch_file
-from ugatit_jax.methods import ugatit as objective
+from ugatit_jax.interop import export_weights, import_weights, pytorch, tensorflow
 from ugatit_jax.models import build_generator
 from ugatit_jax.runs.checkpoints import prepare_run, restore_generators, restore_state
 

@@ -9,16 +9,17 @@ from ml_collections import ConfigDict
 
 from ugatit_jax.methods.method import Method
 
-# The word for a method in a config, and where it is: a module of this room, and its class.
+# The word for a method in a config, and where it is: a module, and its class.
 METHODS = {
-    "ugatit": "ugatit:UGATIT",
+    "ugatit": "ugatit_jax.methods.ugatit:UGATIT",
+    "cyclegan": "ugatit_jax.methods.cyclegan:CycleGAN",
 }
 
 
 def find_method(name: str) -> type[Method]:
     """Return the class of a method that METHODS names."""
     module, _, found = METHODS[name].partition(":")
-    return getattr(importlib.import_module(f"ugatit_jax.methods.{module}"), found)
+    return getattr(importlib.import_module(module), found)
 
 
 def build_method(config: ConfigDict, mapped: bool = False) -> Method:

@@ -1,7 +1,7 @@
 """Rules on single fields of a config: which values can work, and what is said of others."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
@@ -27,10 +27,9 @@ def not_negative(*fields: str) -> Rule:
     return Rule(fields, lambda value: value >= 0 and math.isfinite(value), "0 or more")
 
 
-def one_of(field: str, names: Iterable[str]) -> Rule:
+def one_of(field: str, names: Collection[str]) -> Rule:
     """Return the rule of a field that holds a name."""
-    known = tuple(names)
-    return Rule((field,), known.__contains__, f"one of {', '.join(known)}")
+    return Rule((field,), names.__contains__, f"one of {', '.join(names)}")
 
 
 def check(config: ConfigDict, rules: Iterable[Rule]) -> None:

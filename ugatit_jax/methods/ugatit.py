@@ -17,6 +17,8 @@ from jax import Array
 from ml_collections import ConfigDict
 
 from ugatit_jax.methods import losses, ugatit_fields
+from ugatit_jax.methods.interleaving import deinterleave, interleave
+from ugatit_jax.methods.losses import weighted_sum
 from ugatit_jax.methods.method import Batch, Context, Method, Params, Player, Terms
 from ugatit_jax.models import (
     INITIALIZERS,
@@ -342,16 +344,6 @@ class UGATIT(Method):
         return statistics
 
 
-def interleave(x: Array, y: Array) -> Array:
-    """Merge two batches into one: x[0], y[0], x[1], …: a split over devices stays as it is."""
-    return jnp.stack([x, y], axis=1).reshape(-1, *x.shape[1:])
-
-
-def deinterleave(outputs: Any) -> tuple[Any, Any]:
-    """Undo `interleave` in every array of a tree."""
-    return jax.tree.map(lambda z: z[0::2], outputs), jax.tree.map(lambda z: z[1::2], outputs)
-
-
 def adversarial_terms(
     loss: Callable[[Array, float], Array], judgements: dict[str, Judgement], target: float
 ) -> Terms:
@@ -361,14 +353,6 @@ def adversarial_terms(
         terms[scale] = loss(judgement.logits, target)
         terms[f"cam_{scale}"] = loss(judgement.cam_logits, target)
     return terms
-
-
-def weighted_sum(parts: dict[str, Terms], weights: dict[str, float]) -> tuple[Array, Terms]:
-    """Return the objective, and {'total', every term, 'TERM/PART'}; a term is its parts' sum."""
-    terms = {name: jnp.sum(jnp.stack([*of_term.values()])) for name, of_term in parts.items()}
-    total = jnp.sum(jnp.stack([weights[name] * term for name, term in terms.items()]))
-    named = {f"{name}/{part}": v for name, of_term in parts.items() for part, v in of_term.items()}
-    return total, {"total": total} | terms | named
 
 
 def clip_rho(generators: Any) -> Any:
