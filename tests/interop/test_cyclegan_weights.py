@@ -12,8 +12,8 @@ import pytorch_cyclegan
 import torch
 from pytorch_golden import nhwc
 from torch import nn
-from ugatit_jax.interop.torch_file import read_torch_file, write_torch_file
 
+from ugatit_jax.data.torch_file import read_torch_file, write_torch_file
 from ugatit_jax.interop import cyclegan
 from ugatit_jax.models.patch_discriminator import PatchDiscriminator
 from ugatit_jax.models.resnet import ResnetGenerator

@@ -7,7 +7,8 @@ released generators are called `latest_net_G.pth`. Where one does not fit, funct
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
@@ -15,6 +16,12 @@ import jax
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from ugatit_jax.config.checks import check_config
+from ugatit_jax.config.fields import get_config
+from ugatit_jax.console.errors import InputError
+from ugatit_jax.data.torch_file import read_torch_file
+from ugatit_jax.interop.weights import Weights
+from ugatit_jax.methods import build_method
 from ugatit_jax.models.patch_discriminator import PatchDiscriminator, minimum_size
 from ugatit_jax.models.resnet import ResnetGenerator
 
@@ -25,6 +32,76 @@ DISCRIMINATORS = {"b": "D_A", "a": "D_B"}
 # Of instance norms, in files from before PyTorch 0.4, and never used. Others' are refused, for
 # batch norms have weights, too.
 STATISTICS = re.compile(r".*\.(running_mean|running_var|num_batches_tracked)")
+
+
+FILE = re.compile(r"_net_(G|G_A|G_B|D_A|D_B)\.pth$")
+
+
+def read_files(source: Path, image_size: int | None = None) -> Weights:
+    """Read …_net_G_A.pth and …_net_G_B.pth, and …_net_D_A.pth and …_net_D_B.pth if they are there.
+
+    source: any of these. image_size: that pictures are translated at, in px; default: 256. Without
+    the discriminators' files, these begin anew. Raises `InputError` for a file that is missing or
+    does not fit.
+    """
+    prefix = FILE.sub("", source.name)
+    files = {
+        name: source.with_name(f"{prefix}_net_{name}.pth")
+        for name in (*GENERATORS.values(), *DISCRIMINATORS.values())
+    }
+    missing = [name for name in GENERATORS.values() if not files[name].is_file()]
+    if missing:
+        raise InputError(
+            f"there is no {files[missing[0]]}: a run translates both ways, and takes "
+            f"{prefix}_net_G_A.pth and {prefix}_net_G_B.pth in one folder"
+        )
+    judges = DISCRIMINATORS if all(files[x].is_file() for x in DISCRIMINATORS.values()) else {}
+    states = {name: _read(files[name]) for name in (*GENERATORS.values(), *judges.values())}
+    generators = {
+        way: _fit(files[name], import_generator, states[name]) for way, name in GENERATORS.items()
+    }
+    discriminators = {
+        d: _fit(files[name], import_discriminator, states[name]) for d, name in judges.items()
+    }
+    config = get_config("cyclegan")
+    fields = generator_fields(states["G_A"])
+    config.model.base_width = fields["base_width"]
+    config.model.residual_blocks = fields["residual_blocks"]
+    if judges:
+        config.model.discriminator_layers = discriminator_fields(states["D_A"])["layers"]
+    if image_size is not None:
+        config.data.image_size = (image_size, image_size)
+    check_config(config, device_count=1)
+    fresh, other = jax.jit(build_method(config).init)(jax.random.key(config.seed))
+    params = {"generators": generators, "discriminators": discriminators or fresh["discriminators"]}
+    for group, tree in fresh.items():
+        for (path, ours), theirs in zip(
+            jax.tree_util.tree_flatten_with_path(tree)[0],
+            jax.tree.leaves(params[group]),
+            strict=True,
+        ):
+            if ours.shape != theirs.shape:
+                raise InputError(
+                    f"{source} and the files beside it do not fit each other: "
+                    f"{group}{jax.tree_util.keystr(path)} has shape {theirs.shape}, expected "
+                    f"{ours.shape}"
+                )
+    return Weights(config, 0, params, other, moments=None)
+
+
+def _read(file: Path) -> StateDict:
+    state_dict = read_torch_file(file)
+    if not isinstance(state_dict, dict):
+        raise InputError(f"{file} holds no CycleGAN: a state_dict")
+    return state_dict
+
+
+def _fit(file: Path, reading: Callable[[StateDict], Any], state_dict: StateDict) -> Any:
+    try:
+        params = reading(state_dict)
+    except ValueError as error:
+        raise InputError(f"{file} does not fit: {error}") from None
+    return jax.tree.map(lambda x: np.asarray(x, np.float32), params)
 
 
 def generator_names(residual_blocks: int) -> dict[str, str]:

@@ -2,8 +2,9 @@
 
     python -m ugatit_jax.interop.import_weights SOURCE RUN_DIR
 
-SOURCE is PyTorch's ….pt, or TensorFlow 1's ….model-N (with .index and .data-… beside each other;
-either will do, too). Which it is, and the size of the networks, is told by names and shapes.
+SOURCE is U-GAT-IT's PyTorch ….pt, or TensorFlow 1's ….model-N (with .index and .data-… beside each
+other; either will do, too); or one of CycleGAN's PyTorch files, …_net_G_A.pth, with the others
+beside it. Which it is, and the size of the networks, is told by names and shapes.
 """
 
 import functools
@@ -11,7 +12,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +25,8 @@ from ugatit_jax.config.checks import check_config
 from ugatit_jax.console.errors import InputError, Parser, exit_on_input_error
 from ugatit_jax.data.storage import AnyPath, folder_argument, path_argument
 from ugatit_jax.data.torch_file import read_torch_file
-from ugatit_jax.interop import pytorch, tensorflow
+from ugatit_jax.interop import cyclegan, pytorch, tensorflow
+from ugatit_jax.interop.weights import Weights
 from ugatit_jax.methods import build_method
 from ugatit_jax.methods.method import Params
 from ugatit_jax.methods.state import TrainState, create_state
@@ -37,22 +39,14 @@ ADAM = {"mu": "/Adam", "nu": "/Adam_1"}  # ours, and TensorFlow's suffix of a va
 POWER = re.compile(r"beta[12]_power(_1)?")  # they follow from the step
 
 
-class Weights(NamedTuple):
-    """What a file holds, in our names."""
-
-    config: ConfigDict
-    step: int
-    params: Params
-    other: dict[str, Any]  # what moves without a gradient
-    moments: dict[str, Params] | None  # {'mu', 'nu'}, Adam's
-
-
 def read_weights(source: Path, image_size: int | None = None) -> Weights:
-    """Read a file of either implementation.
+    """Read a file of any of these implementations.
 
     `image_size` in px is for light generators, whose weights do not tell; default: 256. Raises
     `InputError`, with the name of the first tensor that does not fit.
     """
+    if cyclegan.FILE.search(source.name):
+        return cyclegan.read_files(source, image_size)
     prefix = Path(re.sub(r"\.(index|data-\d+-of-\d+)$", "", str(source)))
     try:
         if Path(f"{prefix}.index").is_file():
@@ -215,27 +209,43 @@ def _check_shapes(source: Path, found: Mapping[str, Shape], expected: Mapping[st
         raise InputError(f"{source} does not fit: {more[0]}, of shape {found[more[0]]}, is no part")
 
 
-@exit_on_input_error
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status."""
-    parser = Parser(
-        prog="python -m ugatit_jax.interop.import_weights",
-        description="Make a run directory of PyTorch's or TensorFlow 1's weights.",
-    )
-    parser.add_argument("source", type=folder_argument, metavar="SOURCE", help="….pt, or ….model-N")
-    parser.add_argument("run_dir", type=path_argument, metavar="RUN_DIR", help="a new folder")
-    parser.add_argument("--image_size", type=int, help="of light networks, in px; default: 256")
-    args = parser.parse_args(argv)
-    weights = read_weights(args.source, args.image_size)
-    write_run(args.run_dir, weights)
+def _describe(weights: Weights) -> str:
     model = weights.config.model
-    print(
-        f"{args.run_dir}: step {weights.step}; {'light' if model.light else 'full'}, "
+    if weights.config.method == "cyclegan":
+        return (
+            f"CycleGAN, width {model.base_width}, {model.residual_blocks} residual blocks, "
+            f"discriminators of {model.discriminator_layers} layers"
+        )
+    return (
+        f"{'light' if model.light else 'full'}, "
         f"{'TensorFlow' if model.shared_cam else 'PyTorch'}'s conventions, "
         f"width {model.base_width}, {model.residual_blocks} residual blocks, discriminators of "
         f"{model.local_layers} and {model.global_layers} layers, "
         f"{'with' if weights.moments else 'without'} Adam's moments"
     )
+
+
+@exit_on_input_error
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    parser = Parser(
+        prog="python -m ugatit_jax.interop.import_weights",
+        description="Make a run directory of weights that the authors' own programs wrote.",
+    )
+    parser.add_argument(
+        "source",
+        type=folder_argument,
+        metavar="SOURCE",
+        help="….pt, ….model-N, or …_net_G_A.pth",
+    )
+    parser.add_argument("run_dir", type=path_argument, metavar="RUN_DIR", help="a new folder")
+    parser.add_argument(
+        "--image_size", type=int, help="of networks that take any, in px; default: 256"
+    )
+    args = parser.parse_args(argv)
+    weights = read_weights(args.source, args.image_size)
+    write_run(args.run_dir, weights)
+    print(f"{args.run_dir}: step {weights.step}; {_describe(weights)}")
     return 0
 
 
