@@ -85,4 +85,4 @@ def tiny_flags(pictures: Path) -> list[str]:
 @pytest.fixture(scope="session")
 def tiny_config(tiny_flags: list[str]) -> Callable[[], ConfigDict]:
     """A function that returns the config of `tiny_flags`, a new one to change at will."""
-    return lambda: parse_flags(tiny_flags)[0]
+    return lambda: parse_flags(tiny_flags).config
