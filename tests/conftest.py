@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 CACHE_HOME = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
@@ -52,6 +53,22 @@ def bucket() -> Iterator[Store]:
         patch.setenv("STORAGE_EMULATOR_HOST", address)
         patch.setenv("TENSORSTORE_GCS_HTTP_URL", address)
         yield store
+
+
+@pytest.fixture(scope="module")
+def compiled_once() -> Iterator[None]:
+    """For files whose trainings all take one step: to compile it is half of a training's time."""
+    from ugatit_jax.training.loop import TrainSteps  # imports much that few tests need
+
+    compile_step, compiled = TrainSteps.compile, []
+
+    def compile_once(*args: Any) -> jax.stages.Compiled:
+        compiled[:] = compiled or [compile_step(*args)]
+        return compiled[0]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TrainSteps, "compile", compile_once)
+        yield
 
 
 @pytest.fixture(scope="session")
