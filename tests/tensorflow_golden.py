@@ -5,6 +5,7 @@ The files are in tests/golden: tf_light.npz and tf_full.npz (width 3, 96 px), tf
 smoothing (our rho_margin of 0.1) on, 'smooth', and off, 'nosmooth'.
 """
 
+import dataclasses
 import json
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +18,7 @@ from ml_collections import ConfigDict
 from ugatit_jax.config import fields
 from ugatit_jax.interop import tensorflow as interop
 from ugatit_jax.interop.tensorflow import DISCRIMINATORS, GENERATORS
+from ugatit_jax.methods.ugatit import UGATIT
 
 DATA = Path(__file__).parent / "golden"
 CASES = ("light", "full", "light_nosn")
@@ -73,6 +75,20 @@ class Golden:
                 interop.import_spectral(variables, layers) if spectral_norm else {}
             )
         return params, spectral
+
+    @cached_property
+    def method(self) -> UGATIT:
+        """Its networks compute in `dtype`."""
+        method = UGATIT.from_config(self.config)
+        nets = {scale: net.clone(dtype=self.dtype) for scale, net in method.discriminators.items()}
+        generator = method.generator.clone(dtype=self.dtype)
+        return dataclasses.replace(method, generator=generator, discriminators=nets)
+
+    def params(self, when: str = "var") -> tuple[dict[str, Any], dict[str, Any]]:
+        """Parameters of all networks, and what moves without a gradient, as a method has them."""
+        discriminators, spectral = self.discriminators(when)
+        generators = self.generators(when)
+        return {"generators": generators, "discriminators": discriminators}, {"spectral": spectral}
 
     def names(self) -> dict[str, tuple[Any, ...]]:
         """{their full name: ('a2b' or ('a', 'local'), our name)}, of the trained variables."""

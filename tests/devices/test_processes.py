@@ -14,6 +14,7 @@ import orbax.checkpoint as ocp
 import pytest
 from ml_collections import ConfigDict
 from processes import MAIN, error_of, free_port, run, said
+from steps import batches_of, compile_step, first_state
 from tensorboard.backend.event_processing.event_accumulator import (  # type: ignore[import-untyped]
     EventAccumulator,
 )
@@ -21,11 +22,10 @@ from tensorboard.util import tensor_util  # type: ignore[import-untyped]
 from test_sharding import gradients
 
 from ugatit_jax.config.flags import parse_flags
-from ugatit_jax.data import datasets, input_pipeline
-from ugatit_jax.devices.sharding import create_on, make_mesh, place_batch
+from ugatit_jax.devices.sharding import make_mesh, place_batch
+from ugatit_jax.methods import build_method
+from ugatit_jax.methods.state import translating
 from ugatit_jax.runs import checkpoints
-from ugatit_jax.training.loop import compile_train_step
-from ugatit_jax.training.step import create_state
 
 MakeConfig = Callable[[], ConfigDict]
 
@@ -53,11 +53,15 @@ from ugatit_jax.config.flags import parse_flags
 from ugatit_jax.data import datasets, input_pipeline
 from ugatit_jax.devices import distributed, sharding
 folder = sys.argv[1]
-config, _, cluster = parse_flags(sys.argv[2:])
-distributed.start(cluster)
+command = parse_flags(sys.argv[2:])
+config = command.config
+distributed.start(command.cluster)
 me, mesh = jax.process_index(), sharding.make_mesh()
 dataset = datasets.open_dataset(config.data)
-batches = input_pipeline.train_batches(dataset, config, 0, me, jax.process_count())
+streams = {"a": datasets.Stream(dataset.train_a), "b": datasets.Stream(dataset.train_b)}
+batches = input_pipeline.train_batches(
+    streams, config.data, config.seed, config.train.batch_size, 0, me, jax.process_count()
+)
 rows = {}
 for step in range(2):
     for domain, pictures in sharding.place_batch(next(batches), mesh).items():
@@ -97,7 +101,7 @@ def test_processes_load_one_global_batch_between_them_and_hear_each_other(
         assert status == 0, stderr
         assert stdout.endswith("[False, False, False, True, False]\n")
     config = tiny_config()
-    batches = input_pipeline.train_batches(datasets.open_dataset(config.data), config)
+    batches = batches_of(config)
     whole = [next(batches), next(batches)]
     for i in range(2):
         with np.load(tmp_path / f"shares{i}.npz") as rows:
@@ -119,7 +123,7 @@ def steps_in(workdir: Path) -> set[int]:
 def read(workdir: Path, step: int) -> dict[str, np.ndarray]:
     """Every array of a checkpoint by name, whatever devices it was written on."""
     arrays = {}
-    for item in ("generators", "ema", "training"):
+    for item in ("translating", "ema", "training"):
         reader, path = ocp.PyTreeCheckpointer(), workdir / "checkpoints" / str(step) / item
         as_numpy = jax.tree.map(
             lambda _: ocp.RestoreArgs(restore_type=np.ndarray), reader.metadata(path).item_metadata
@@ -178,19 +182,18 @@ def slurm(job: str, process: int) -> dict[str, str]:
 def test_losses_and_gradients_are_those_of_one_process(
     straight: Path, flags: list[str], devices: int
 ) -> None:
-    config, mesh = parse_flags(flags)[0], make_mesh(jax.devices()[:devices])
-    batches = input_pipeline.train_batches(datasets.open_dataset(config.data), config)
-    batch = place_batch(next(batches), mesh)
-    state = create_on(mesh, lambda: create_state(config))
-    state, metrics = compile_train_step(config, mesh, state, batch)(state, batch)
+    config, mesh = parse_flags(flags).config, make_mesh(jax.devices()[:devices])
+    batch = place_batch(next(batches_of(config)), mesh)
+    state = first_state(config, mesh)
+    state, metrics = compile_step(config, mesh, state, batch)(state, batch, ())
 
     events = EventAccumulator(str(straight), size_guidance={"tensors": 0}).Reload()
     for name, value in jax.device_get(metrics).items():
         of_two = tensor_util.make_ndarray(events.Tensors(name)[0].tensor_proto)
         np.testing.assert_allclose(of_two, value, rtol=1e-5, err_msg=name)
     _, saved = checkpoints.restore_state(straight, 1)
-    for network in ("generator", "discriminator"):
-        of_two, expected = gradients(saved, network), gradients(state, network)
+    for group in ("generators", "discriminators"):
+        of_two, expected = gradients(saved, group), gradients(state, group)
         assert of_two.keys() == expected.keys() and len(expected) > 20
         for name, gradient in expected.items():
             distance = np.linalg.norm(of_two[name] - gradient)
@@ -204,12 +207,16 @@ def test_the_checkpoint_of_two_processes_comes_back_in_one(
 ) -> None:
     workdir = shutil.copytree(straight, tmp_path / "run")
     mesh = make_mesh(jax.devices()[:devices])
-    state = create_on(mesh, lambda: create_state(tiny_config()))
-    with checkpoints.open_checkpoints(workdir, tiny_config()) as manager:
-        state = checkpoints.restore(manager, state, workdir)
+    config = tiny_config()
+    state = first_state(config, mesh)
+    with checkpoints.open_checkpoints(workdir, config.checkpoint) as manager:
+        state = checkpoints.restore(manager, build_method(config), state, workdir)
     assert int(state.step) == 4
     arrays = read(straight, 4)
-    for name, tree in (("generators", state.generators), ("ema", state.ema)):
+    for name, tree in (
+        ("translating", translating(build_method(config), state.params)),
+        ("ema", state.ema),
+    ):
         leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
         assert len(leaves) > 50
         for path, leaf in leaves:

@@ -13,6 +13,7 @@ import pytest
 from jax.experimental.compilation_cache.compilation_cache import reset_cache
 from ml_collections import ConfigDict
 from readme import ROOT, commands
+from steps import creator
 
 from benchmarks import plan_table
 from ugatit_jax import plan
@@ -25,7 +26,6 @@ from ugatit_jax.planning.report import describe
 from ugatit_jax.planning.roofline import estimate, fits
 from ugatit_jax.planning.search import candidates
 from ugatit_jax.planning.topology import Target, find_target, larger
-from ugatit_jax.training.step import create_state
 
 V5E = TPUS["v5e"]
 FIGURES = Figures(
@@ -62,9 +62,11 @@ def test_the_figures_are_those_of_the_step_and_are_kept(
     figures, memory = result["figures"], result["figures"]["memory"]
     assert status == 0 and result["chips"] == 8 and result["dtype"] == "float32"
 
-    state = jax.eval_shape(lambda: create_state(tiny_config()))
-    parameters = 4 * sum(leaf.size for leaf in jax.tree.leaves((state.generators, state.ema)))
-    judges = 4 * sum(leaf.size for leaf in jax.tree.leaves(state.discriminators))
+    state = jax.eval_shape(creator(tiny_config()))
+    parameters = 4 * sum(
+        leaf.size for leaf in jax.tree.leaves((state.params["generators"], state.ema))
+    )
+    judges = 4 * sum(leaf.size for leaf in jax.tree.leaves(state.params["discriminators"]))
     assert memory["parameters"] == parameters // 2 + judges
     assert memory["ema"] == parameters // 2
     moments = 2 * memory["parameters"]

@@ -87,6 +87,10 @@ class KidCurve:
         """
         return step == steps or (step % self._every == 0 and not stopped)
 
+    def forget_after(self, step: int) -> None:
+        """Forget the points past the step that a run goes on from; it may come by without them."""
+        self._points = [point for point in self._points if point["step"] <= step]
+
     def is_missing(self, step: int) -> bool:
         """Say whether a run that goes on from this step owes its point, as one that was stopped."""
         points = {point["step"] for point in self._points}
@@ -129,7 +133,7 @@ class KidCurve:
 
 
 def _read_points(path: AnyPath, protocol: dict[str, Any]) -> list[dict[str, Any]]:
-    """The points there are. Those past the step that a run resumes from are measured again.
+    """The points there are.
 
     Raises `InputError` if they are of other pictures or features.
     """

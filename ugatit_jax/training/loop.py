@@ -122,8 +122,10 @@ def _run(training: Training, mesh: Mesh, state: TrainState, checkpoints: Checkpo
     sampler = Sampler(config.samples, method, training.dataset, translation)
     log = Log(method, config.train, config.log_every, training.workdir, start)
     with log, StopSignal() as stop:
-        if kid_curve is not None and kid_curve.is_missing(start):
-            log.write_kids(start, kid_curve.measure(translation, state.best(method), start))
+        if kid_curve is not None:
+            kid_curve.forget_after(start)
+            if kid_curve.is_missing(start):
+                log.write_kids(start, kid_curve.measure(translation, state.best(method), start))
         any_process, previous = distributed.AnyProcess(mesh), None
         for step in range(start + 1, steps + 1):
             state, metrics = train_steps(method.phase(step - 1), state, batch)
