@@ -183,11 +183,6 @@ def test_picture_that_vanishes_is_named(flat: datasets.Dataset, tmp_path: Path) 
         next(batches_of(broken, config()))
 
 
-def test_too_small_load_scale_is_refused(flat: datasets.Dataset) -> None:
-    with pytest.raises(InputError, match=r"load_scale is 0\.5"):
-        batches_of(flat, config(load_scale=0.5))
-
-
 def test_streams_are_prepared_and_shuffled_each_in_its_own_way(flat: datasets.Dataset) -> None:
     domain = flat.train_a
     streams = {

@@ -40,6 +40,7 @@ def tiny() -> ConfigDict:
     config = get_config("light")
     config.model.base_width = 4
     config.model.residual_blocks = 1
+    config.model.local_layers = config.model.global_layers = 3
     config.data.image_size = (16, 16)
     return config
 

@@ -43,6 +43,7 @@ def network() -> Network:
     config = get_config("light")
     config.model.base_width = 4
     config.model.residual_blocks = 1
+    config.model.local_layers = config.model.global_layers = 3
     config.data.image_size = (HEIGHT, WIDTH)
     config.dtype = "float32"
     method = build_method(config)

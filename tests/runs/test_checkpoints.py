@@ -114,7 +114,9 @@ def test_a_half_written_checkpoint_is_swept_away(tmp_path: Path, config: ConfigD
 def test_a_moving_average_can_be_switched_on_and_off(tmp_path: Path, config: ConfigDict) -> None:
     save_all(tmp_path, config, make_state(1, ema=False))
     on = restore(tmp_path, config, jax.device_put(make_state(0), replicated(make_mesh())))
-    assert_same(on.ema, {"generators": make_state(1).params["generators"]})  # starts from where the run is
+    assert_same(
+        on.ema, {"generators": make_state(1).params["generators"]}
+    )  # starts from where the run is
     # Not the same buffers: a step that consumes the state would be given them twice.
     assert jax.tree.leaves(on.ema)[0] is not jax.tree.leaves(on.params["generators"])[0]
 
