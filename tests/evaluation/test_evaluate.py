@@ -7,22 +7,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 from PIL import Image
 from similarity import noise, ssim_by_scipy
 
-from ugatit_jax.config.checks import load_config, save_config
 from ugatit_jax.config.fields import get_config
+from ugatit_jax.config.records import load_config, save_config
 from ugatit_jax.console.errors import InputError
 from ugatit_jax.data import emoji
 from ugatit_jax.data.datasets import Domain
 from ugatit_jax.evaluate import main
 from ugatit_jax.evaluation.evaluating import evaluate_folders, evaluate_run, translate_into
 from ugatit_jax.inference.translator import Translator
+from ugatit_jax.methods import build_method
+from ugatit_jax.methods.method import weight_shapes
+from ugatit_jax.methods.state import TrainState
 from ugatit_jax.metrics.features import open_extractor
 from ugatit_jax.metrics.kid import kid
-from ugatit_jax.models import build_generator
 from ugatit_jax.runs.checkpoints import open_checkpoints, save
-from ugatit_jax.training.step import TrainState
 
 
 def write_domain(folder: Path, names: list[str], seed: int = 0) -> Domain:
@@ -34,13 +36,19 @@ def write_domain(folder: Path, names: list[str], seed: int = 0) -> Domain:
 
 
 @pytest.fixture(scope="module")
-def translator() -> Translator:
+def tiny() -> ConfigDict:
     config = get_config("light")
     config.model.base_width = 4
     config.model.residual_blocks = 1
+    config.model.local_layers = config.model.global_layers = 3
     config.data.image_size = (16, 16)
-    init = build_generator(config).init
-    shapes = jax.eval_shape(init, jax.random.key(0), np.zeros((1, 16, 16, 3)))["params"]
+    return config
+
+
+@pytest.fixture(scope="module")
+def translator(tiny: ConfigDict) -> Translator:
+    method = build_method(tiny, mapped=True)
+    shapes = weight_shapes(method, "a2b")
     rng = np.random.default_rng(0)  # compiles nothing, unlike the generator's own initialisation
     params = {
         direction: jax.tree.map(
@@ -48,7 +56,7 @@ def translator() -> Translator:
         )
         for direction in ("a2b", "b2a")
     }
-    return Translator(config, 7, params)
+    return Translator(method, 7, params)
 
 
 NAMES = ["one.png", "x/two.png", *(f"{i}.png" for i in range(8))]
@@ -74,28 +82,26 @@ def test_names_that_would_overwrite_each_other_are_refused(
 
 
 @pytest.fixture
-def run_dir(translator: Translator, tmp_path: Path) -> Path:
+def run_dir(tiny: ConfigDict, translator: Translator, tmp_path: Path) -> Path:
     """A run directory on a folder of pictures, 10 in testA and 2 in testB."""
     data, run = tmp_path / "data", tmp_path / "run"
     for split, names in (("trainA", NAMES), ("trainB", NAMES), ("testA", NAMES)):
         write_domain(data / split, names)
     write_domain(data / "testB", ["a.png", "b.png"], seed=50)
-    config = translator.config.copy_and_resolve_references()
+    config = tiny.copy_and_resolve_references()
     config.data.source = str(data)
     run.mkdir()
     save_config(config, run / "config.json")
     nothing = np.zeros(1)  # for what translating does not read
     state = TrainState(
         step=jnp.asarray(1200),
-        generators=translator.params,
-        discriminators=nothing,
-        spectral=nothing,
-        generator_optimizer=nothing,
-        discriminator_optimizer=nothing,
+        params={"generators": translator.weights, "discriminators": nothing},
+        optimizers={"generators": nothing, "discriminators": nothing},
+        other={"spectral": nothing},
         ema=None,
     )
-    with open_checkpoints(run, config) as checkpoints:
-        save(checkpoints, state)
+    with open_checkpoints(run, config.checkpoint) as checkpoints:
+        save(checkpoints, translator.method, state)
     return run
 
 

@@ -173,8 +173,9 @@ def load_experiment(name: str) -> ConfigDict:
         raise InputError(f"--config={name}: {error}") from None
     except (AttributeError, KeyError, TypeError) as error:  # such as a field that there is not
         said = " ".join(str(error.args[0] if error.args else error).split())
-        line = traceback.extract_tb(error.__traceback__)[1].lineno
-        raise InputError(f"--config={name}: {path}, line {line}: {said}") from None
+        inside = [x for x in traceback.extract_tb(error.__traceback__) if x.filename == file]
+        line = f", line {inside[-1].lineno}" if inside else ""
+        raise InputError(f"--config={name}: {path}{line}: {said}") from None
 
 
 def override(config: ConfigDict, field: str, text: str) -> None:
