@@ -15,8 +15,9 @@ from ugatit_jax.config.fields import get_config
 from ugatit_jax.console.errors import InputError
 from ugatit_jax.data import emoji
 from ugatit_jax.data.datasets import Domain
-from ugatit_jax.evaluation.evaluating import evaluate_folders, evaluate_run, main, translate_into
-from ugatit_jax.inference.files import Translator
+from ugatit_jax.evaluate import main
+from ugatit_jax.evaluation.evaluating import evaluate_folders, evaluate_run, translate_into
+from ugatit_jax.inference.translator import Translator
 from ugatit_jax.metrics.features import open_extractor
 from ugatit_jax.metrics.kid import kid
 from ugatit_jax.models import build_generator

@@ -18,10 +18,11 @@ from ugatit_jax.config.checks import save_config
 from ugatit_jax.console.errors import InputError
 from ugatit_jax.devices.sharding import create_on, make_mesh
 from ugatit_jax.inference.attention_maps import DiscriminatorAttention
-from ugatit_jax.inference.files import Options, main, plan
+from ugatit_jax.inference.files import Options, plan
 from ugatit_jax.inference.translator import Translator
 from ugatit_jax.runs.checkpoints import open_checkpoints, save
 from ugatit_jax.training.step import create_state
+from ugatit_jax.translate import main
 
 SIZE = (32, 32)
 
