@@ -3,10 +3,11 @@
     python -m ugatit_jax.translate RUN_DIR INPUT... --out DIR
 
 INPUT is a picture, a folder, searched in depth, or a glob in quotes, as "photos/**/*.jpg". Of
-FOLDER/x/y.jpg come DIR/x/y.png and, if asked for, y.cycle.png, y.attention.png for people to look
-at, and y.attention.npz with the heat maps as numbers: 'generator', [h', w'] over the picture, and
-'local' and 'global' of the discriminators over the translation, which an export is without. What is
-transparent stays so; the networks see it over white.
+FOLDER/x/y.jpg come DIR/x/y.png and, if asked for, DIR/cycle/x/y.png, DIR/attention/x/y.png for
+people to look at, and DIR/attention/x/y.npz with the heat maps as numbers: 'generator', [h', w']
+over the picture, and 'local' and 'global' of the discriminators over the translation, which an
+export is without. A file .nomedia in these two folders keeps them out of what is scored, translated
+or trained on where DIR is. What is transparent stays so; the networks see it over white.
 
 What is there already is skipped, so that the same command goes on where it stopped. Exit status: 0,
 or 1 if some picture could not be translated, or 2 if the command cannot go on.
@@ -16,13 +17,13 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from ugatit_jax.console.errors import InputError, Parser, exit_on_input_error
+from ugatit_jax.console.errors import Parser, exit_on_input_error
 from ugatit_jax.data import images
 from ugatit_jax.data.storage import folder_argument, path_argument, resolve
 from ugatit_jax.devices.runtime import set_up_jax
 from ugatit_jax.inference import fit
 from ugatit_jax.inference.attention_maps import DiscriminatorAttention
-from ugatit_jax.inference.files import FileTranslator, Options, plan, write_page
+from ugatit_jax.inference.files import FileTranslator, Options, make_folders, plan, write_page
 from ugatit_jax.inference.translator import DIRECTIONS, Translator
 from ugatit_jax.runs.checkpoints import parse_step
 from ugatit_jax.runs.exported import is_exported
@@ -67,10 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parse(argv)
     options = Options(args.direction, args.fit, args.format, args.attention, args.cycle)
     jobs = plan(args.inputs, args.out, options)
-    try:
-        args.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot write into --out {args.out}: {error.strerror}") from None
+    make_folders(args.out, options)
     todo = [job for job in jobs if args.overwrite or not job.is_done()]
     failed = 0
     if todo:

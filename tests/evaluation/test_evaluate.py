@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from test_similarity import noise, ssim_by_scipy
 
+from ugatit_jax import translate as translating
 from ugatit_jax.config.checks import load_config, save_config
 from ugatit_jax.config.fields import get_config
 from ugatit_jax.console.errors import InputError
@@ -49,6 +50,17 @@ def translator() -> Translator:
         for direction in ("a2b", "b2a")
     }
     return Translator(config, 7, params)
+
+
+class NoDiscriminators:
+    """In the place of those of a run: the runs here have none."""
+
+    @classmethod
+    def load(cls, *_: object) -> "NoDiscriminators":
+        return cls()
+
+    def __call__(self, pictures: list[np.ndarray]) -> dict[str, np.ndarray]:
+        return {scale: np.zeros((len(pictures), 2, 2)) for scale in ("local", "global")}
 
 
 NAMES = ["one.png", "x/two.png", *(f"{i}.png" for i in range(8))]
@@ -119,6 +131,7 @@ def test_a_run_is_evaluated_into_its_directory(
         "kid_x100_while_training": None,
     }
     assert report["image_size"] == [16, 16]
+    assert "Scored: test A 6 of 10 found, test B all 2." in printed
     extractor = open_extractor("efficientnet-lite0")
     assert report["features"]["sha256"] == extractor.sha256
     assert "Pillow" in report["features"]["preprocessing"]
@@ -228,6 +241,25 @@ def test_folders_of_any_program_are_scored(
     assert (
         folder == Path("two") and "untranslated" not in report["directions"]["translated"]["rows"]
     )
+
+
+def test_what_lies_beside_translations_is_not_scored(
+    run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_domain(Path("photos"), NAMES[:4])
+    argv = [str(run_dir), "photos", "--out=out", "--fit=stretch", "--attention", "--cycle"]
+    monkeypatch.setattr(translating, "DiscriminatorAttention", NoDiscriminators)
+    assert translating.main(argv) == 0
+    assert len([*Path("out").rglob("*.png")]) == 12
+    report, folder = evaluate_folders(Path("out"), Path("photos"), Path("photos"))
+    assert report["scored"]["translated"] == {"scored": 4, "found": 12}
+    scores = report["directions"]["translated"]
+    assert scores["rows"]["translated"]["pictures"] == 4
+    assert sorted(picture["name"] for picture in scores["per_picture"]) == sorted(NAMES[:4])
+    assert "Scored: translated 4 of 12 found, target all 4, source all 4." in (
+        folder / "report.md"
+    ).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

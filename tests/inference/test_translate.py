@@ -16,6 +16,7 @@ from PIL import Image
 
 from ugatit_jax.config.checks import save_config
 from ugatit_jax.console.errors import InputError
+from ugatit_jax.data import images
 from ugatit_jax.devices.sharding import create_on, make_mesh
 from ugatit_jax.inference.attention_maps import DiscriminatorAttention
 from ugatit_jax.inference.files import Options, plan
@@ -103,6 +104,9 @@ def test_globs_keep_the_folders_below_what_is_fixed(tmp_path: Path) -> None:
     ):
         expected = {x: (out / x.relative_to(folder)).with_suffix(".png") for x in found}
         assert outputs_of([folder / pattern], out) == expected
+    (folder / "x" / ".nomedia").touch()
+    assert outputs_of([folder / "**" / "*.jpg"], out).keys() == {one}
+    assert outputs_of([folder / "x" / "**" / "*.jpg"], out).keys() == {deep}
     odd = write(tmp_path / "odd [1].jpg")  # a name before it is a pattern
     assert outputs_of([odd], out) == {odd: out / "odd [1].png"}
 
@@ -115,24 +119,23 @@ def test_a_picture_that_two_inputs_hold_is_translated_once(tmp_path: Path) -> No
 def test_everything_that_is_asked_for_has_a_file(tmp_path: Path) -> None:
     one = write(tmp_path / "one.jpg")
     [job] = plan([one], Path("out"), Options(format="webp", attention=True, cycle=True))
-    assert {kind: path.name for kind, path in job.outputs.items()} == {
-        "translation": "one.webp",
-        "attention": "one.attention.png",
-        "heatmaps": "one.attention.npz",
-        "cycle": "one.cycle.webp",
+    assert {kind: path.as_posix() for kind, path in job.outputs.items()} == {
+        "translation": "out/one.webp",
+        "attention": "out/attention/one.png",
+        "heatmaps": "out/attention/one.npz",
+        "cycle": "out/cycle/one.webp",
     }
 
 
 def test_plans_that_would_lose_a_picture_are_refused(tmp_path: Path) -> None:
     folder, out = tmp_path / "in", tmp_path / "out"
     jpg, png = write(folder / "cat.jpg"), write(folder / "cat.png")
-    clash = write(tmp_path / "clash" / "dog.jpg").parent
-    write(clash / "dog.cycle.jpg")
+    bicycles = write(tmp_path / "bicycles" / "Cycle" / "red.jpg").parents[1]
     (tmp_path / "empty").mkdir()
     options = Options(cycle=True)
     for inputs, target, message in (
         ([folder], out, r"cat\.jpg and .*cat\.png would both become"),
-        ([clash], out, r"dog\.cycle\.jpg and .*dog\.jpg would both become"),
+        ([bicycles], out, r"red\.jpg would become a translation in cycle/, .*: rename the folder"),
         ([folder], folder, "inside the input folder"),
         ([folder], folder / "anime", "inside the input folder"),
         ([folder / "**" / "*.jpg"], folder / "anime", "inside the input folder"),
@@ -145,6 +148,7 @@ def test_plans_that_would_lose_a_picture_are_refused(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=message):
             plan(inputs, target, options)
     assert outputs_of([folder / "*.jpg"], folder / "anime")[jpg] == folder / "anime" / "cat.png"
+    assert len(outputs_of([bicycles / "Cycle"], out)) == 1
 
 
 def test_folders_are_translated_and_bad_pictures_reported(
@@ -206,15 +210,18 @@ def test_attention_cycle_and_gallery(
     command = [str(run_dir), str(folder), "--out", str(out), "--fit", "stretch"]
     assert main([*command, "--attention", "--cycle", "--gallery"]) == 0
 
-    kinds = (".png", ".attention.png", ".attention.npz", ".cycle.png")
-    assert files_in(out) == {"index.html", *(name + kind for name in pictures for kind in kinds)}
+    kinds = ("{}.png", "attention/{}.png", "attention/{}.npz", "cycle/{}.png")
+    made = {kind.format(name) for name in pictures for kind in kinds}
+    marks = {"attention/.nomedia", "cycle/.nomedia"}
+    assert files_in(out) == {"index.html", *made, *marks}
+    assert images.list_images(out) == [out / f"{name}.png" for name in pictures]
     judge = DiscriminatorAttention.load(run_dir, "b")
     for name, picture in pictures.items():
         [expected] = translator.translate([translator.prepare(picture, "stretch")], cycle=True)
         np.testing.assert_allclose(read(out / f"{name}.png"), expected.picture, atol=2)
         assert expected.cycle is not None
-        np.testing.assert_allclose(read(out / f"{name}.cycle.png"), expected.cycle, atol=2)
-        with np.load(out / f"{name}.attention.npz") as heatmaps:
+        np.testing.assert_allclose(read(out / "cycle" / f"{name}.png"), expected.cycle, atol=2)
+        with np.load(out / "attention" / f"{name}.npz") as heatmaps:
             assert set(heatmaps) == {"generator", "local", "global"}
             np.testing.assert_allclose(heatmaps["generator"], expected.heatmap, rtol=1e-3)
             small = Image.open(out / f"{name}.png").resize(SIZE[::-1], Image.Resampling.BICUBIC)

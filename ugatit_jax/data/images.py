@@ -12,6 +12,7 @@ from ugatit_jax.console.errors import InputError
 from ugatit_jax.data.storage import AnyPath, list_files, read_bytes
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"})
+NO_MEDIA = ".nomedia"  # a file that marks a folder of pictures that are none of a data set
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
 ENCODINGS: dict[str, dict[str, Any]] = {
     "png": {"format": "PNG"},
@@ -142,15 +143,25 @@ def to_uint8(x: np.ndarray) -> np.ndarray:
 def list_images(folder: AnyPath) -> list[AnyPath]:
     """All pictures in a folder and the folders in it, in the order of their relative paths.
 
-    A picture is told by its extension, in any case; hidden files and folders are
-    left out. Raises `InputError` where `folder` is no folder.
+    A picture is told by its extension, in any case. Left out are hidden files and folders, and
+    folders in it that hold a file `.nomedia`, as media players leave them out: what translates
+    marks so what it makes beside translations. Raises `InputError` where `folder` is no folder.
     """
+    return find_images(folder)[0]
+
+
+def find_images(folder: AnyPath) -> tuple[list[AnyPath], int]:
+    """What `list_images` returns, and how many pictures it leaves out."""
     if not folder.is_dir():
         raise InputError(f"no folder {folder}: give one that holds pictures")
-    pictures = [
-        path
-        for path in list_files(folder)
-        if path.suffix.lower() in EXTENSIONS
-        and not any(part.startswith(".") for part in path.parts)
+    files = list_files(folder)
+    marked = {file.parent for file in files if file.name == NO_MEDIA and file.parent.parts}
+    pictures = [file for file in files if file.suffix.lower() in EXTENSIONS]
+    shown = [
+        picture
+        for picture in pictures
+        if not any(part.startswith(".") for part in picture.parts)
+        and marked.isdisjoint(picture.parents)
     ]
-    return [folder / path for path in sorted(pictures, key=PurePath.as_posix)]
+    found = [folder / picture for picture in sorted(shown, key=PurePath.as_posix)]
+    return found, len(pictures) - len(found)

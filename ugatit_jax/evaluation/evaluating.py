@@ -36,6 +36,8 @@ from ugatit_jax.runs.checkpoints import Step, describe_checkpoint
 from ugatit_jax.viewing.gallery import GalleryRow, GallerySection, write_gallery
 from ugatit_jax.viewing.visualize import DIRECTION_TITLES, attention_overlay, save_png
 
+Counts = dict[str, dict[str, int]]  # {'target': {'scored': 4, 'found': 12}}
+
 GALLERY_ENDS = 50  # so many of the best and of the worst are shown
 
 
@@ -60,7 +62,7 @@ def evaluate_run(
     checkpoint = describe_checkpoint(run_dir, translator.step)
     config = translator.config.data
     config.source = data or config.source
-    test_a, test_b, paired = _test_pictures(config, limit)
+    test_a, test_b, paired, counts = _test_pictures(config, limit)
     extractor = open_extractor(features, config.cache_dir)
     folder = out or run_dir / "evaluation" / str(translator.step)
     report: Report = {
@@ -68,6 +70,7 @@ def evaluate_run(
         "checkpoint": checkpoint,
         "data": config.source,
         "image_size": list(translator.image_size),
+        "scored": counts,
         "features": _describe(extractor),
         "directions": {},
     }
@@ -106,12 +109,21 @@ def evaluate_folders(
     and overwrite: as in `evaluate_run`. out: where to write; None: evaluation/NAME of `translated`.
     Returns the report and the folder that it was written to.
     """
-    fake, real = _open_folder(translated), _open_folder(target)
-    before = None if source is None else _in_the_order_of(fake, _open_folder(source))
+    folders = {"translated": translated, "target": target}
+    if source is not None:
+        folders["source"] = source
+    domains, counts = {}, {}
+    for name, path in folders.items():
+        domains[name], counts[name] = _open_folder(path)
+    fake, real, before = domains["translated"], domains["target"], domains.get("source")
+    if before is not None:
+        before = _in_the_order_of(fake, before)
+        counts["source"] |= {"scored": len(before)}
     extractor = open_extractor(features)
     folder = out or Path("evaluation") / resolve(translated).name
     report: Report = {
-        "data": [str(resolve(path)) for path in (translated, target, source) if path],
+        "data": [str(resolve(path)) for path in folders.values()],
+        "scored": counts,
         "features": _describe(extractor),
         "directions": {},
     }
@@ -130,11 +142,15 @@ def evaluate_folders(
     return report, folder
 
 
-def _test_pictures(data: Any, limit: int | None) -> tuple[Domain, Domain, bool]:
-    """Return the test pictures of A and of B as they are translated, and whether they are pairs."""
+def _test_pictures(data: Any, limit: int | None) -> tuple[Domain, Domain, bool, Counts]:
+    """Return the test pictures of A and of B as they are translated.
+
+    With them: whether they are pairs, and how many there are of how many.
+    """
     if limit is not None and limit < 1:
         raise InputError(f"--limit {limit} leaves no pictures: give 1 or more")
     dataset = open_dataset(data)
+    found = len(dataset.test_a), len(dataset.test_b)
     if data.skip_bad:
         dataset = scan(dataset, skip_bad=True)
     if not (dataset.test_a or dataset.test_b):
@@ -143,16 +159,22 @@ def _test_pictures(data: Any, limit: int | None) -> tuple[Domain, Domain, bool]:
         dataclasses.replace(domain.first(limit), size=tuple(data.image_size))
         for domain in (dataset.test_a, dataset.test_b)
     )
-    return a, b, dataset.paired_test
+    counts = {
+        name: {"scored": len(domain), "found": count}
+        for name, domain, count in zip(("test A", "test B"), (a, b), found, strict=True)
+    }
+    return a, b, dataset.paired_test, counts
 
 
-def _open_folder(folder: AnyPath) -> Domain:
-    files = images.list_images(folder)
+def _open_folder(folder: AnyPath) -> tuple[Domain, dict[str, int]]:
+    """Return the pictures of a folder, and how many they are of how many."""
+    files, left_out = images.find_images(folder)
     if not files:
         raise InputError(
             f"no pictures in {folder}: it needs {', '.join(sorted(images.EXTENSIONS))}"
         )
-    return Domain([file.relative_to(folder).as_posix() for file in files], files)
+    names = [file.relative_to(folder).as_posix() for file in files]
+    return Domain(names, files), {"scored": len(files), "found": len(files) + left_out}
 
 
 def _in_the_order_of(translated: Domain, source: Domain) -> Domain:

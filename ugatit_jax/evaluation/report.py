@@ -188,7 +188,7 @@ def markdown(table: Sequence[Sequence[str]]) -> str:
 
 
 def about(report: Report) -> list[str]:
-    """What was evaluated: the checkpoint, the pictures."""
+    """What was evaluated: the checkpoint, the pictures, how many of those that were found."""
     lines = []
     if checkpoint := report.get("checkpoint"):
         is_what = " and ".join(checkpoint["is"]) or "neither the newest nor the best"
@@ -200,7 +200,12 @@ def about(report: Report) -> list[str]:
         )
     data = report["data"] if isinstance(report["data"], str) else " · ".join(report["data"])
     size = "{1} × {0} px".format(*report["image_size"]) if "image_size" in report else "as they are"
-    return [*lines, f"Pictures: {data}, {size}."]
+    scored = ", ".join(f"{name} {_count(**count)}" for name, count in report["scored"].items())
+    return [*lines, f"Pictures: {data}, {size}.", f"Scored: {scored}."]
+
+
+def _count(scored: int, found: int) -> str:
+    return f"all {found:,}" if scored == found else f"{scored:,} of {found:,} found"
 
 
 def notes(report: Report) -> list[str]:

@@ -31,6 +31,7 @@ from ugatit_jax.viewing.visualize import (
     attention_overlay,
 )
 
+BY_PRODUCTS = ("attention", "cycle")  # folders of what is made beside translations
 AHEAD = 16  # pictures that are read before their turn, and that wait to be written
 
 T = TypeVar("T")
@@ -65,14 +66,16 @@ def plan(inputs: Sequence[Path], out: Path, options: Options) -> list[Job]:
     """Say what is to be made of all inputs: pictures, folders and globs.
 
     Raises `InputError` for an input in which there is no picture, and where a result would
-    overwrite a picture or another result, or would be found in an input folder.
+    overwrite a picture or another result, would be found in an input folder, or would be
+    a translation among what is none.
     """
     jobs: dict[Path, Job] = {}
     for item in inputs:
         root, found = _find(item.expanduser(), out)
         for source in found:
             name = source.relative_to(root)
-            jobs.setdefault(source, Job(source, name, _outputs(out / name, options)))
+            _check_name(source, name)
+            jobs.setdefault(source, Job(source, name, _outputs(out, name, options)))
     sources = {source.resolve() for source in jobs}
     makers: dict[Path, Path] = {}
     for job in jobs.values():
@@ -103,6 +106,7 @@ def _find(item: Path, out: Path) -> tuple[Path, list[Path]]:
     if pattern:
         names = sorted(map(Path, glob.glob(str(item), recursive=True)), key=Path.as_posix)
         found = [x for x in names if x.suffix.lower() in images.EXTENSIONS and x.is_file()]
+        found = [x for x in found if not _is_by_product(x, root)]
     else:
         found = images.list_images(root)
     if not found:
@@ -111,14 +115,43 @@ def _find(item: Path, out: Path) -> tuple[Path, list[Path]]:
     return root, found
 
 
-def _outputs(path: Path, options: Options) -> dict[str, Path]:
-    outputs = {"translation": path.with_suffix(f".{options.format}")}
+def _is_by_product(picture: Path, root: Path) -> bool:
+    between = itertools.takewhile(lambda folder: folder != root, picture.parents)
+    return any((folder / images.NO_MEDIA).is_file() for folder in between)
+
+
+def _check_name(source: Path, name: Path) -> None:
+    folder = name.parts[0].lower()  # some systems take Cycle and cycle for the same
+    if len(name.parts) > 1 and folder in BY_PRODUCTS:
+        raise InputError(
+            f"{source} would become a translation in {folder}/, which is for what is made beside "
+            f"translations: rename the folder {name.parts[0]}, or translate it by itself"
+        )
+
+
+def _outputs(out: Path, name: Path, options: Options) -> dict[str, Path]:
+    outputs = {"translation": (out / name).with_suffix(f".{options.format}")}
     if options.attention:
-        outputs["attention"] = path.with_suffix(".attention.png")
-        outputs["heatmaps"] = path.with_suffix(".attention.npz")
+        outputs["attention"] = (out / "attention" / name).with_suffix(".png")
+        outputs["heatmaps"] = (out / "attention" / name).with_suffix(".npz")
     if options.cycle:
-        outputs["cycle"] = path.with_suffix(f".cycle.{options.format}")
+        outputs["cycle"] = (out / "cycle" / name).with_suffix(f".{options.format}")
     return outputs
+
+
+def make_folders(out: Path, options: Options) -> None:
+    """Make the folder of the translations, and mark those in it that are for other pictures.
+
+    So `images.list_images`, and what scores or trains on the folder, takes translations alone.
+    Raises `InputError` where it cannot be written.
+    """
+    wanted = [name for name in BY_PRODUCTS if getattr(options, name)]
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for name in wanted:
+            write_atomically(out / name / images.NO_MEDIA, b"")
+    except OSError as error:
+        raise InputError(f"cannot write into --out {out}: {error.strerror}") from None
 
 
 class FileTranslator:
