@@ -179,6 +179,14 @@ def test_known_counterparts_are_scored(run_dir: Path, tmp_path: Path) -> None:
     page = (folder / "index.html").read_text(encoding="utf-8")
     assert page.count("true counterpart</figcaption>") == 4
 
+    (rendered / "testB" / "1f600.png").rename(rendered / "testB" / "1f602.png")
+    report, folder = evaluate_run(run_dir)
+    for scores in report["directions"].values():
+        assert "to_input" in scores["rows"]["translated"]
+        assert not any("to_counterpart" in row for row in scores["rows"].values())
+    said = (folder / "report.md").read_text(encoding="utf-8")
+    assert "with the true counterparts, as names do not tell pairs: 1 of 2 have no partner" in said
+
 
 def test_a_report_of_something_else_is_not_overwritten(run_dir: Path, tmp_path: Path) -> None:
     first, _ = evaluate_run(run_dir)
@@ -241,6 +249,27 @@ def test_folders_of_any_program_are_scored(
     assert (
         folder == Path("two") and "untranslated" not in report["directions"]["translated"]["rows"]
     )
+
+
+def test_pictures_of_other_names_are_no_pairs(tmp_path: Path) -> None:
+    for i in range(4):
+        for folder, name in (("fake", f"fake_{i}.png"), ("before", f"{3 - i}.png")):
+            write_domain(tmp_path / folder, [name], seed=i)
+    folders = [tmp_path / name for name in ("fake", "before", "before")]
+    report, written = evaluate_folders(*folders, out=tmp_path / "report")
+    scores = report["directions"]["translated"]
+    assert scores["rows"]["untranslated"]["pictures"] == 4
+    assert not any("to_input" in row for row in scores["rows"].values())
+    page = (written / "index.html").read_text(encoding="utf-8")
+    assert page.count("<img ") == 4 and ">input<" not in page
+    said = "Not compared one by one with the source, as names do not tell pairs: 4 of 4 have no"
+    for file in ("index.html", "report.md"):
+        assert said in (written / file).read_text(encoding="utf-8")
+    for i in range(4):
+        (tmp_path / "before" / f"{3 - i}.png").rename(tmp_path / "before" / f"fake_{i}.png")
+    report, _ = evaluate_folders(*folders, out=tmp_path / "report")
+    to_input = report["directions"]["translated"]["rows"]["translated"]["to_input"]
+    assert to_input == pytest.approx({"ssim": 1, "l1": 0, "feature_distance": 0}, abs=1e-5)
 
 
 def test_what_lies_beside_translations_is_not_scored(

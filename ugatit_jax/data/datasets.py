@@ -6,7 +6,7 @@ import difflib
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +54,15 @@ class Domain:
         picture = images.decode(source, name)
         return picture if self.size is None else images.cover_resize(picture, self.size)
 
+    def take(self, indices: Iterable[int]) -> "Domain":
+        """The pictures at these indices, in their order."""
+        chosen = list(indices)
+        return dataclasses.replace(
+            self,
+            names=[self.names[i] for i in chosen],
+            sources=[self.sources[i] for i in chosen],
+        )
+
     def first(self, count: int | None) -> "Domain":
         """The first `count` pictures; None: all of them."""
         return dataclasses.replace(self, names=self.names[:count], sources=self.sources[:count])
@@ -63,7 +72,7 @@ class Domain:
 class Dataset:
     """Two unpaired domains, A and B, for training and for testing.
 
-    `paired_test`: picture i of `test_a` and picture i of `test_b` show the same thing.
+    `paired_test`: pictures of one name in `test_a` and in `test_b` show the same thing.
     """
 
     train_a: Domain
@@ -181,7 +190,10 @@ def scan(dataset: Dataset, skip_bad: bool) -> Dataset:
     print(f"left out {len(bad)} unreadable pictures:\n{report}", flush=True)
     dropped = {split: {i for s, i in bad if s == split} for split in splits}
     if dataset.paired_test:  # a picture's counterpart goes with it
-        dropped["test_a"] = dropped["test_b"] = dropped["test_a"] | dropped["test_b"]
+        names = {getattr(dataset, split).names[i] for split, i in bad if split.startswith("test")}
+        for split in ("test_a", "test_b"):
+            of_split = getattr(dataset, split).names
+            dropped[split] = {i for i, name in enumerate(of_split) if name in names}
     train_a, train_b, test_a, test_b = (_without(getattr(dataset, s), dropped[s]) for s in splits)
     if not (train_a and train_b):
         raise InputError(f"no readable pictures are left to train on; unreadable:\n{report}")
@@ -189,5 +201,4 @@ def scan(dataset: Dataset, skip_bad: bool) -> Dataset:
 
 
 def _without(domain: Domain, dropped: set[int]) -> Domain:
-    kept = [i for i in range(len(domain)) if i not in dropped]
-    return Domain([domain.names[i] for i in kept], [domain.sources[i] for i in kept])
+    return domain.take(i for i in range(len(domain)) if i not in dropped)

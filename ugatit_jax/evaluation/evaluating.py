@@ -19,6 +19,7 @@ from ugatit_jax.data.storage import (
     resolve,
     write_atomically,
 )
+from ugatit_jax.evaluation.pairs import match_names
 from ugatit_jax.evaluation.report import (
     PictureSet,
     Report,
@@ -84,11 +85,15 @@ def evaluate_run(
             folder / direction, translator, direction, source.pictures
         )
         translated = _with_features(extractor, pictures, f"{direction}, translated")
-        scores = score(translated, target, source, target if paired else None)
+        indices, why = match_names(source.pictures.names, target.pictures.names)
+        counterpart = target.take(indices) if paired and not why else None
+        scores = score(translated, target, source, counterpart, paired=True)
         report["directions"][direction] = scores
         columns = {"input": source.pictures, "translation": pictures}
-        if paired:
-            columns["true counterpart"] = target.pictures
+        if counterpart is not None:
+            columns["true counterpart"] = counterpart.pictures
+        elif paired:
+            scores["unpaired"] = {"the true counterparts": why}
         sections[DIRECTION_TITLES[direction]] = _section(scores, columns, heatmaps)
     _write(folder, f"{resolve(run_dir).name}, step {translator.step:,}", report, sections)
     return report, folder
@@ -105,7 +110,7 @@ def evaluate_folders(
     """Score the pictures in a folder, whatever made them.
 
     target: real pictures of the domain that they should look like. source: what was translated;
-    if it has a picture of the name of each translated one, they are compared one by one. features
+    if it has one picture of the name of each translated one, they are compared one by one. features
     and overwrite: as in `evaluate_run`. out: where to write; None: evaluation/NAME of `translated`.
     Returns the report and the folder that it was written to.
     """
@@ -116,8 +121,9 @@ def evaluate_folders(
     for name, path in folders.items():
         domains[name], counts[name] = _open_folder(path)
     fake, real, before = domains["translated"], domains["target"], domains.get("source")
-    if before is not None:
-        before = _in_the_order_of(fake, before)
+    indices, why = match_names(fake.names, before.names) if before is not None else ([], "")
+    if before is not None and not why:
+        before = before.take(indices)
         counts["source"] |= {"scored": len(before)}
     extractor = open_extractor(features)
     folder = out or Path("evaluation") / resolve(translated).name
@@ -132,10 +138,13 @@ def evaluate_folders(
         _with_features(extractor, fake, "translated"),
         _with_features(extractor, real, "target"),
         None if before is None else _with_features(extractor, before, "source"),
+        paired=not why,
     )
     report["directions"]["translated"] = scores
     columns = {"translation": fake}
-    if before is not None and len(before) == len(fake):
+    if why:
+        scores["unpaired"] = {"the source": why}
+    elif before is not None:
         columns = {"input": before, "translation": fake}
     sections = {"Translated": _section(scores, columns, [])}
     _write(folder, f"{resolve(translated).name} against {resolve(target).name}", report, sections)
@@ -175,16 +184,6 @@ def _open_folder(folder: AnyPath) -> tuple[Domain, dict[str, int]]:
         )
     names = [file.relative_to(folder).as_posix() for file in files]
     return Domain(names, files), {"scored": len(files), "found": len(files) + left_out}
-
-
-def _in_the_order_of(translated: Domain, source: Domain) -> Domain:
-    """Reorder `source` so that picture i became picture i, if the names tell it."""
-    by_stem = {str(Path(name).with_suffix("")): i for i, name in enumerate(source.names)}
-    stems = [str(Path(name).with_suffix("")) for name in translated.names]
-    if not by_stem.keys() >= set(stems):
-        return source
-    indices = [by_stem[stem] for stem in stems]
-    return Domain([source.names[i] for i in indices], [source.sources[i] for i in indices])
 
 
 def _with_features(extractor: FeatureExtractor, pictures: Domain, what: str) -> PictureSet:
