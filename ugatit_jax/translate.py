@@ -9,8 +9,11 @@ over the picture, and 'local' and 'global' of the discriminators over the transl
 export is without. A file .nomedia in these two folders keeps them out of what is scored, translated
 or trained on where DIR is. What is transparent stays so; the networks see it over white.
 
-What is there already is skipped, so that the same command goes on where it stopped. Exit status: 0,
-or 1 if some picture could not be translated, or 2 if the command cannot go on.
+What is there already is skipped, so that the same command goes on where it stopped. DIR's
+translated.jsonl says how each picture was made: the run, step and weights, direction, fit and
+format, and how many bytes its source had. Where that differs, nothing is written without
+--overwrite. Linked folders are searched, too. Exit status: 0, or 1 if some picture could not be
+translated, or 2 if the command cannot go on.
 """
 
 import argparse
@@ -23,7 +26,9 @@ from ugatit_jax.data.storage import folder_argument, path_argument, resolve
 from ugatit_jax.devices.runtime import set_up_jax
 from ugatit_jax.inference import fit
 from ugatit_jax.inference.attention_maps import DiscriminatorAttention
-from ugatit_jax.inference.files import FileTranslator, Options, make_folders, plan, write_page
+from ugatit_jax.inference.files import FileTranslator, write_page
+from ugatit_jax.inference.jobs import Options, make_folders, plan, still_to_do
+from ugatit_jax.inference.record import Made, Record, checksum
 from ugatit_jax.inference.translator import DIRECTIONS, Translator
 from ugatit_jax.runs.checkpoints import parse_step
 from ugatit_jax.runs.exported import is_exported
@@ -58,7 +63,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--attention", action="store_true", help="where the networks look: pictures and arrays")
     add("--cycle", action="store_true", help="the translation, translated back, too")
     add("--gallery", action="store_true", help="a page with all of it: DIR/index.html")
-    add("--overwrite", action="store_true", help="translate again what is there")
+    add("--overwrite", action="store_true", help="translate again what is there, however made")
     return parser.parse_args(argv)
 
 
@@ -69,21 +74,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = Options(args.direction, args.fit, args.format, args.attention, args.cycle)
     jobs = plan(args.inputs, args.out, options)
     make_folders(args.out, options)
-    todo = [job for job in jobs if args.overwrite or not job.is_done()]
+    set_up_jax()
+    translator, judge = Translator.load(args.run_dir, args.step), None
+    translator.check(options.direction, options.fit, options.cycle)
+    weights = checksum(translator.params[options.direction])
+    run = resolve(args.run_dir).name
+    made = Made(run, translator.step, weights, options.direction, options.fit, options.format)
+    record = Record(args.out)
+    todo = still_to_do(jobs, made, record, args.overwrite)
     failed = 0
     if todo:
-        set_up_jax()
-        translator, judge = Translator.load(args.run_dir, args.step), None
         if options.attention and not is_exported(args.run_dir):
             target = args.direction[-1]
             judge = DiscriminatorAttention.load(args.run_dir, target, translator.step)
-        failed = FileTranslator(translator, options, judge)(todo)
+        failed = FileTranslator(translator, options, made, record, judge)(todo)
     print(
         f"{args.out}: {len(todo) - failed} pictures translated, {len(jobs) - len(todo)} were there "
         f"already, {failed} could not be translated"
     )
     if args.gallery:
-        write_page(args.out / "index.html", resolve(args.run_dir).name, jobs, options)
+        write_page(args.out / "index.html", run, jobs, options)
         print(f"gallery: {args.out / 'index.html'}")
     return 1 if failed else 0
 

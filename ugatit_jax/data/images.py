@@ -1,8 +1,9 @@
 """The edge between picture files and arrays: read, fit to a size, change the range of values."""
 
+import contextlib
 import functools
 import io
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any, TypeVar
 
 import numpy as np
@@ -143,9 +144,10 @@ def to_uint8(x: np.ndarray) -> np.ndarray:
 def list_images(folder: AnyPath) -> list[AnyPath]:
     """All pictures in a folder and the folders in it, in the order of their relative paths.
 
-    A picture is told by its extension, in any case. Left out are hidden files and folders, and
-    folders in it that hold a file `.nomedia`, as media players leave them out: what translates
-    marks so what it makes beside translations. Raises `InputError` where `folder` is no folder.
+    A picture is told by its extension, in any case. Links to folders are followed, but not in
+    circles. Left out are hidden files and folders, and folders in it that hold a file `.nomedia`,
+    as media players leave them out: what translates marks so what it makes beside translations.
+    Raises `InputError` where `folder` is no folder.
     """
     return find_images(folder)[0]
 
@@ -154,7 +156,7 @@ def find_images(folder: AnyPath) -> tuple[list[AnyPath], int]:
     """What `list_images` returns, and how many pictures it leaves out."""
     if not folder.is_dir():
         raise InputError(f"no folder {folder}: give one that holds pictures")
-    files = list_files(folder)
+    files = _walk(folder) if isinstance(folder, Path) else list_files(folder)
     marked = {file.parent for file in files if file.name == NO_MEDIA and file.parent.parts}
     pictures = [file for file in files if file.suffix.lower() in EXTENSIONS]
     shown = [
@@ -165,3 +167,22 @@ def find_images(folder: AnyPath) -> tuple[list[AnyPath], int]:
     ]
     found = [folder / picture for picture in sorted(shown, key=PurePath.as_posix)]
     return found, len(pictures) - len(found)
+
+
+def _walk(root: Path) -> list[PurePath]:
+    """Return the paths, from `root`, of all files in it; links are followed, but not in circles."""
+    found: list[PurePath] = []
+
+    def visit(folder: Path, above: frozenset[Path]) -> None:
+        if (real := folder.resolve()) in above:
+            return
+        with contextlib.suppress(PermissionError):  # of a folder that is not the user's
+            for path in list(folder.iterdir()):
+                with contextlib.suppress(PermissionError):
+                    if path.is_dir():
+                        visit(path, above | {real})
+                    elif path.is_file():
+                        found.append(path.relative_to(root))
+
+    visit(root, frozenset())
+    return found
