@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from ugatit_jax.console.cache import find_cache_dir
-from ugatit_jax.console.errors import InputError
+from ugatit_jax.console.errors import InputError, TransientError
 from ugatit_jax.data import images
 from ugatit_jax.data.storage import AnyPath, open_path
 
@@ -48,7 +48,7 @@ class Domain:
         return len(self.names)
 
     def load(self, i: int) -> np.ndarray:
-        """Picture `i`, uint8 [H, W, 3]. Raises `InputError` naming it if it is broken."""
+        """Picture `i`, uint8 [H, W, 3]. Raises `InputError` naming it, as `images.decode` does."""
         source = self.sources[i]
         name = self.names[i] if isinstance(source, bytes) else str(source)
         picture = images.decode(source, name)
@@ -162,26 +162,33 @@ def _check_reachable(url: str) -> None:
 def scan(dataset: Dataset, skip_bad: bool) -> Dataset:
     """Decode every picture of every split once, so that training never meets a broken one.
 
-    Returns the data set without its unreadable pictures. Raises `InputError` that
-    lists all of them unless `skip_bad`, or if a training domain is left empty.
+    Returns the data set without its broken pictures. Raises `InputError` that lists all of them
+    unless `skip_bad`, or if a training domain is left empty. What is not known to be broken is
+    never left out: raises `InputError` for a file that cannot be read, and `TransientError` for one
+    that may be read later, at once.
     """
     splits = ("train_a", "train_b", "test_a", "test_b")
     jobs = [(split, i) for split in splits for i in range(len(getattr(dataset, split)))]
 
-    def check(job: tuple[str, int]) -> str:
+    def check(job: tuple[str, int]) -> InputError | None:
         try:
             getattr(dataset, job[0]).load(job[1])
+        except TransientError:
+            raise
         except InputError as error:
-            return str(error)
-        return ""
+            return error
+        return None
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         results = pool.map(check, jobs)
         errors = list(tqdm(results, "Checking pictures", len(jobs), disable=None))
-    bad = {job: error for job, error in zip(jobs, errors, strict=True) if error}
+    bad = {job: error for job, error in zip(jobs, errors, strict=True) if error is not None}
     if not bad:
         return dataset
-    report = "\n".join(bad.values())
+    report = "\n".join(map(str, bad.values()))
+    if unread := [x for x in bad.values() if not isinstance(x, images.BrokenPicture)]:
+        listed = "\n".join(map(str, unread))
+        raise InputError(f"{len(unread)} files cannot be read, whatever is in them\n{listed}")
     if not skip_bad:
         raise InputError(
             f"{len(bad)} unreadable pictures: repair or remove them, or leave them out with "

@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from ugatit_jax.console.errors import InputError
-from ugatit_jax.data.storage import AnyPath, list_files, read_bytes
+from ugatit_jax.data.reading import read_file
+from ugatit_jax.data.storage import AnyPath, list_files
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"})
 NO_MEDIA = ".nomedia"  # a file that marks a folder of pictures that are none of a data set
@@ -24,12 +25,17 @@ ENCODINGS: dict[str, dict[str, Any]] = {
 A = TypeVar("A", bound=Any)
 
 
+class BrokenPicture(InputError):
+    """A file that was read, and is no picture or a broken one."""
+
+
 def decode(source: bytes | AnyPath, name: str = "") -> np.ndarray:
     """Read a picture as it is meant to be seen: upright, over white, in the colours of sRGB.
 
     Takes JPEG, PNG, WebP, BMP and GIF (its first frame) in any colour mode, as
-    a file or as its bytes. Returns uint8 [H, W, 3]. Raises `InputError` for what
-    is no picture or a broken one, under `name` or else the name of the file.
+    a file or as its bytes. Returns uint8 [H, W, 3]. Raises `BrokenPicture` for what
+    is no picture or a broken one, under `name` or else the name of the file, and as
+    `read_file` does for a file that cannot be read.
     """
     return decode_with_alpha(source, name)[0]
 
@@ -38,8 +44,8 @@ def decode_with_alpha(
     source: bytes | AnyPath, name: str = ""
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Read a picture as `decode` does, with its opacity: uint8 [H, W], None if it is all opaque."""
+    data = source if isinstance(source, bytes) else read_file(source)
     try:
-        data = source if isinstance(source, bytes) else read_bytes(source)
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             return _convert(image)
     except Exception as error:  # Pillow's decoders raise all kinds on broken files
@@ -47,7 +53,7 @@ def decode_with_alpha(
         if isinstance(error, UnidentifiedImageError):
             reason = f"it is none of {', '.join(_FORMATS)}"
         name = name or ("picture" if isinstance(source, bytes) else str(source))
-        raise InputError(f"cannot read {name}: {reason}; replace it or leave it out") from error
+        raise BrokenPicture(f"cannot read {name}: {reason}; replace it or leave it out") from error
 
 
 def encode(picture: np.ndarray, format: str, alpha: np.ndarray | None = None) -> bytes:
