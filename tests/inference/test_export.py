@@ -2,6 +2,7 @@
 
 import json
 import resource
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,8 +19,9 @@ from PIL import Image
 from ugatit_jax.config.checks import different_fields
 from ugatit_jax.console.errors import InputError
 from ugatit_jax.data import datasets, emoji, images, storage
-from ugatit_jax.inference.exporting import export_run, main
-from ugatit_jax.inference.files import Translator
+from ugatit_jax.export import main
+from ugatit_jax.inference.exporting import export_run
+from ugatit_jax.inference.translator import Translator
 from ugatit_jax.runs import checkpoints as checkpoint
 from ugatit_jax.runs.exported import FORMAT, parameter_shapes
 from ugatit_jax.training.step import TrainState
@@ -252,6 +254,56 @@ def test_a_disk_that_fills_up_leaves_what_was_there(run_dir: Path, tmp_path: Pat
     assert Translator.load(out).step == 3
 
 
+def when_renamed(source: str, do: Callable[[], object], patch: pytest.MonkeyPatch) -> None:
+    """Do something just before a folder of this name is renamed, which then may really fail."""
+    rename = Path.rename
+
+    def rename_late(path: Path, target: Path) -> Path:
+        if path.name == source:
+            do()
+        return rename(path, target)
+
+    patch.setattr(Path, "rename", rename_late)
+
+
+def test_an_export_that_cannot_be_put_in_place_leaves_what_was_there(
+    run_dir: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    export_run(run_dir, out, 3)
+    with pytest.MonkeyPatch.context() as patch:  # as another export to the same folder would do
+        when_renamed(".out.unfinished", lambda: shutil.rmtree(tmp_path / ".out.unfinished"), patch)
+        with pytest.raises(InputError, match=r"out: No such file.*; nothing was changed"):
+            export_run(run_dir, out, 5, overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert Translator.load(out).step == 3
+
+
+def test_an_export_is_never_lost(run_dir: Path, tmp_path: Path) -> None:
+    out, before = tmp_path / "out", tmp_path / ".out.before"
+
+    def get_in_the_way() -> None:
+        out.mkdir()
+        (out / "notes.txt").write_text("mine")
+
+    export_run(run_dir, out, 3)
+    with pytest.MonkeyPatch.context() as patch:
+        when_renamed(".out.unfinished", get_in_the_way, patch)
+        message = r"out: Directory not empty; the export that was there is in .*\.out\.before: move"
+        with pytest.raises(InputError, match=message):
+            export_run(run_dir, out, 5, overwrite=True)
+    assert Translator.load(before).step == 3
+    (out / "notes.txt").unlink()
+    with pytest.MonkeyPatch.context() as patch:  # the next attempt fails, too
+        when_renamed(".out.unfinished", lambda: shutil.rmtree(tmp_path / ".out.unfinished"), patch)
+        with pytest.raises(InputError):
+            export_run(run_dir, out, 5)
+    assert Translator.load(out).step == 3
+    out.rename(before)
+    export_run(run_dir, out, 5)
+    assert Translator.load(out).step == 5 and not before.exists()
+
+
 def test_damaged_exports(exported: Path, tmp_path: Path) -> None:
     def copy() -> Path:
         folder = tmp_path / str(len(list(tmp_path.iterdir())))
@@ -311,7 +363,7 @@ def test_what_needs_a_run_says_so(exported: Path, tmp_path: Path) -> None:
 
 
 def test_the_command_line_translates_with_an_export(exported: Path, tmp_path: Path) -> None:
-    from ugatit_jax.inference.files import main as translate
+    from ugatit_jax.translate import main as translate
 
     Image.fromarray(np.full((50, 60, 3), 77, np.uint8)).save(tmp_path / "grey.png")
     out = tmp_path / "out"
