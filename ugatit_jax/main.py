@@ -9,10 +9,16 @@ from ugatit_jax.devices import distributed
 from ugatit_jax.devices.runtime import set_up_jax
 from ugatit_jax.training.loop import train
 
+DIVERGED = 3  # exit status
+
 
 @exit_on_input_error
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status: 130 for a run that was stopped."""
+    """Run the command line; returns the exit status.
+
+    That is 130 for a run that was stopped, and 3 for one that diverged, which would do so again;
+    2 for a mistake, and 75 for what cannot be read now and may be later, are `InputError`'s.
+    """
     command = parse_flags(sys.argv[1:] if argv is None else argv)
     distributed.start(command.cluster)
     set_up_jax()
@@ -21,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0 if reached >= command.config.train.steps else 130
     except FloatingPointError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        return DIVERGED
     except KeyboardInterrupt:
         return 130
 

@@ -3,26 +3,32 @@
     python -m ugatit_jax.translate RUN_DIR INPUT... --out DIR
 
 INPUT is a picture, a folder, searched in depth, or a glob in quotes, as "photos/**/*.jpg". Of
-FOLDER/x/y.jpg come DIR/x/y.png and, if asked for, y.cycle.png, y.attention.png for people to look
-at, and y.attention.npz with the heat maps as numbers: 'generator', [h', w'] over the picture, and
-'local' and 'global' of the discriminators over the translation, which an export is without. What is
-transparent stays so; the networks see it over white.
+FOLDER/x/y.jpg come DIR/x/y.png and, if asked for, DIR/cycle/x/y.png, DIR/attention/x/y.png for
+people to look at, and DIR/attention/x/y.npz with the heat maps as numbers: 'generator', [h', w']
+over the picture, and 'local' and 'global' of the discriminators over the translation, which an
+export is without. A file .nomedia in these two folders keeps them out of what is scored, translated
+or trained on where DIR is. What is transparent stays so; the networks see it over white.
 
-What is there already is skipped, so that the same command goes on where it stopped. Exit status: 0,
-or 1 if some picture could not be translated, or 2 if the command cannot go on.
+What is there already is skipped, so that the same command goes on where it stopped. DIR's
+translated.jsonl says how each picture was made: the run, step and weights, direction, fit and
+format, and how many bytes its source had. Where that differs, nothing is written without
+--overwrite. Linked folders are searched, too. Exit status: 0, or 1 if some picture could not be
+translated, or 2 if the command cannot go on.
 """
 
 import argparse
 import sys
 from collections.abc import Sequence
 
-from ugatit_jax.console.errors import InputError, Parser, exit_on_input_error
+from ugatit_jax.console.errors import Parser, exit_on_input_error
 from ugatit_jax.data import images
 from ugatit_jax.data.storage import folder_argument, path_argument, resolve
 from ugatit_jax.devices.runtime import set_up_jax
 from ugatit_jax.inference import fit
 from ugatit_jax.inference.attention_maps import DiscriminatorAttention
-from ugatit_jax.inference.files import FileTranslator, Options, plan, write_page
+from ugatit_jax.inference.files import FileTranslator, write_page
+from ugatit_jax.inference.jobs import Options, make_folders, plan, still_to_do
+from ugatit_jax.inference.record import Made, Record, checksum
 from ugatit_jax.inference.translator import Translator
 from ugatit_jax.methods.method import DIRECTIONS
 from ugatit_jax.runs.checkpoints import parse_step
@@ -58,7 +64,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--attention", action="store_true", help="where the networks look: pictures and arrays")
     add("--cycle", action="store_true", help="the translation, translated back, too")
     add("--gallery", action="store_true", help="a page with all of it: DIR/index.html")
-    add("--overwrite", action="store_true", help="translate again what is there")
+    add("--overwrite", action="store_true", help="translate again what is there, however made")
     return parser.parse_args(argv)
 
 
@@ -68,25 +74,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parse(argv)
     options = Options(args.direction, args.fit, args.format, args.attention, args.cycle)
     jobs = plan(args.inputs, args.out, options)
-    try:
-        args.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot write into --out {args.out}: {error.strerror}") from None
-    todo = [job for job in jobs if args.overwrite or not job.is_done()]
+    make_folders(args.out, options)
+    set_up_jax()
+    translator, judge = Translator.load(args.run_dir, args.step), None
+    translator.check(options.direction, options.fit, options.cycle)
+    weights = checksum(translator.weights[options.direction])
+    run = resolve(args.run_dir).name
+    made = Made(run, translator.step, weights, options.direction, options.fit, options.format)
+    record = Record(args.out)
+    todo = still_to_do(jobs, made, record, args.overwrite)
     failed = 0
     if todo:
-        set_up_jax()
-        translator, judge = Translator.load(args.run_dir, args.step), None
         if options.attention and not is_exported(args.run_dir):
             target = args.direction[-1]
             judge = DiscriminatorAttention.load(args.run_dir, target, translator.step)
-        failed = FileTranslator(translator, options, judge)(todo)
+        failed = FileTranslator(translator, options, made, record, judge)(todo)
     print(
         f"{args.out}: {len(todo) - failed} pictures translated, {len(jobs) - len(todo)} were there "
         f"already, {failed} could not be translated"
     )
     if args.gallery:
-        write_page(args.out / "index.html", resolve(args.run_dir).name, jobs, options)
+        write_page(args.out / "index.html", run, jobs, options)
         print(f"gallery: {args.out / 'index.html'}")
     return 1 if failed else 0
 

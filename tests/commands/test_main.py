@@ -8,6 +8,7 @@ import jax
 import pytest
 
 from ugatit_jax import main as program
+from ugatit_jax.console.errors import TransientError
 from ugatit_jax.main import main
 
 ROOT = Path(__file__).parents[2]
@@ -76,18 +77,25 @@ def test_the_command_itself() -> None:
     assert result.stderr.count("\n") == 1
 
 
-def test_a_diverged_run_and_a_second_ctrl_c_end_without_a_traceback(
+def test_what_stops_a_run_has_a_line_and_a_status_of_its_own(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tiny_flags: list[str]
 ) -> None:
     def diverge(*_: object) -> int:
         raise FloatingPointError("generator/cam is nan at step 3")
 
+    def wait(*_: object) -> int:
+        raise TransientError("cannot read 0.png: timed out")
+
     def interrupt(*_: object) -> int:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(program, "train", diverge)
-    assert main(tiny_flags) == 1
+    assert main(tiny_flags) == 3
     assert capsys.readouterr().err == "error: generator/cam is nan at step 3\n"
+    monkeypatch.setattr(program, "train", wait)
+    with pytest.raises(SystemExit, match="75"):
+        main(tiny_flags)
+    assert capsys.readouterr().err == "error: cannot read 0.png: timed out\n"
     monkeypatch.setattr(program, "train", interrupt)
     assert main(tiny_flags) == 130
 

@@ -48,6 +48,9 @@ def test_a_domain_can_be_shortened_and_given_a_size(folder: Path) -> None:
     domain = datasets.open_dataset(config(folder)).train_a
     assert domain.first(1).names == domain.names[:1] and len(domain.first(None)) == len(domain)
     small = dataclasses.replace(domain, size=(4, 6))
+    last = small.take([2, 0])
+    assert last.names == ["2.png", "0.png"] and last.load(0)[0, 0].tolist() == [20, 0, 0]
+    assert last.load(1).shape == (4, 6, 3)
     expected = images.cover_resize(domain.load(0), (4, 6))
     np.testing.assert_array_equal(small.first(1).load(0), expected)
     assert expected.shape == (4, 6, 3) != domain.load(0).shape
@@ -126,6 +129,16 @@ def test_scan_keeps_pairs_together(folder: Path) -> None:
     cleaned = datasets.scan(dataset, skip_bad=True)
     assert cleaned.paired_test
     assert cleaned.test_a.names == cleaned.test_b.names == ["0.png", "1.png", "3.png"]
+
+
+def test_scan_tells_pairs_by_their_names(folder: Path) -> None:
+    for name in ("0", "2", "3"):  # without 1, after which nothing is in the place of its pair
+        write(folder / "testA" / f"{name}.png", 0)
+    (folder / "testB" / "2.png").write_text("not a picture")
+    dataset = dataclasses.replace(datasets.open_dataset(config(folder)), paired_test=True)
+    cleaned = datasets.scan(dataset, skip_bad=True)
+    assert cleaned.test_a.names == ["0.png", "3.png"]
+    assert cleaned.test_b.names == ["0.png", "1.png", "3.png"]
 
 
 def test_scan_needs_something_to_train_on(folder: Path) -> None:

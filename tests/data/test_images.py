@@ -330,6 +330,18 @@ def test_pictures_are_listed_in_order_without_the_hidden(tmp_path: Path) -> None
     assert listed == ["a.webp", "a/z.png", "b.JPG", "c.Gif"]
 
 
+def test_marked_folders_are_left_out_but_for_the_one_that_was_named(tmp_path: Path) -> None:
+    for name in ("a.png", "cycle/b.png", "cycle/deep/c.png", "x/cycle/d.png", "cycles/e.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "cycle" / ".nomedia").touch()
+    found, left_out = images.find_images(tmp_path)
+    assert found == images.list_images(tmp_path)
+    names = [file.relative_to(tmp_path).as_posix() for file in found]
+    assert names == ["a.png", "cycles/e.png", "x/cycle/d.png"] and left_out == 2
+    assert len(images.list_images(tmp_path / "cycle")) == 2
+
+
 def test_hidden_parents_do_not_hide_a_folder(tmp_path: Path) -> None:
     folder = tmp_path / ".cache"
     folder.mkdir()

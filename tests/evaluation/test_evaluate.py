@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 from PIL import Image
 from similarity import noise, ssim_by_scipy
 
+from ugatit_jax import translate as translating
 from ugatit_jax.config.fields import get_config
 from ugatit_jax.config.records import load_config, save_config
 from ugatit_jax.console.errors import InputError
@@ -57,6 +58,17 @@ def translator(tiny: ConfigDict) -> Translator:
         for direction in ("a2b", "b2a")
     }
     return Translator(method, 7, params)
+
+
+class NoDiscriminators:
+    """In the place of those of a run: the runs here have none."""
+
+    @classmethod
+    def load(cls, *_: object) -> "NoDiscriminators":
+        return cls()
+
+    def __call__(self, pictures: list[np.ndarray]) -> dict[str, np.ndarray]:
+        return {scale: np.zeros((len(pictures), 2, 2)) for scale in ("local", "global")}
 
 
 NAMES = ["one.png", "x/two.png", *(f"{i}.png" for i in range(8))]
@@ -125,6 +137,7 @@ def test_a_run_is_evaluated_into_its_directory(
         "kid_x100_while_training": None,
     }
     assert report["image_size"] == [16, 16]
+    assert "Scored: test A 6 of 10 found, test B all 2." in printed
     extractor = open_extractor("efficientnet-lite0")
     assert report["features"]["sha256"] == extractor.sha256
     assert "Pillow" in report["features"]["preprocessing"]
@@ -171,6 +184,14 @@ def test_known_counterparts_are_scored(run_dir: Path, tmp_path: Path) -> None:
             assert scores["ssim"] == pytest.approx(np.mean(ssims), abs=1e-4)
     page = (folder / "index.html").read_text(encoding="utf-8")
     assert page.count("true counterpart</figcaption>") == 4
+
+    (rendered / "testB" / "1f600.png").rename(rendered / "testB" / "1f602.png")
+    report, folder = evaluate_run(run_dir)
+    for scores in report["directions"].values():
+        assert "to_input" in scores["rows"]["translated"]
+        assert not any("to_counterpart" in row for row in scores["rows"].values())
+    said = (folder / "report.md").read_text(encoding="utf-8")
+    assert "with the true counterparts, as names do not tell pairs: 1 of 2 have no partner" in said
 
 
 def test_a_report_of_something_else_is_not_overwritten(run_dir: Path, tmp_path: Path) -> None:
@@ -234,6 +255,46 @@ def test_folders_of_any_program_are_scored(
     assert (
         folder == Path("two") and "untranslated" not in report["directions"]["translated"]["rows"]
     )
+
+
+def test_pictures_of_other_names_are_no_pairs(tmp_path: Path) -> None:
+    for i in range(4):
+        for folder, name in (("fake", f"fake_{i}.png"), ("before", f"{3 - i}.png")):
+            write_domain(tmp_path / folder, [name], seed=i)
+    folders = [tmp_path / name for name in ("fake", "before", "before")]
+    report, written = evaluate_folders(*folders, out=tmp_path / "report")
+    scores = report["directions"]["translated"]
+    assert scores["rows"]["untranslated"]["pictures"] == 4
+    assert not any("to_input" in row for row in scores["rows"].values())
+    page = (written / "index.html").read_text(encoding="utf-8")
+    assert page.count("<img ") == 4 and ">input<" not in page
+    said = "Not compared one by one with the source, as names do not tell pairs: 4 of 4 have no"
+    for file in ("index.html", "report.md"):
+        assert said in (written / file).read_text(encoding="utf-8")
+    for i in range(4):
+        (tmp_path / "before" / f"{3 - i}.png").rename(tmp_path / "before" / f"fake_{i}.png")
+    report, _ = evaluate_folders(*folders, out=tmp_path / "report")
+    to_input = report["directions"]["translated"]["rows"]["translated"]["to_input"]
+    assert to_input == pytest.approx({"ssim": 1, "l1": 0, "feature_distance": 0}, abs=1e-5)
+
+
+def test_what_lies_beside_translations_is_not_scored(
+    run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_domain(Path("photos"), NAMES[:4])
+    argv = [str(run_dir), "photos", "--out=out", "--fit=stretch", "--attention", "--cycle"]
+    monkeypatch.setattr(translating, "DiscriminatorAttention", NoDiscriminators)
+    assert translating.main(argv) == 0
+    assert len([*Path("out").rglob("*.png")]) == 12
+    report, folder = evaluate_folders(Path("out"), Path("photos"), Path("photos"))
+    assert report["scored"]["translated"] == {"scored": 4, "found": 12}
+    scores = report["directions"]["translated"]
+    assert scores["rows"]["translated"]["pictures"] == 4
+    assert sorted(picture["name"] for picture in scores["per_picture"]) == sorted(NAMES[:4])
+    assert "Scored: translated 4 of 12 found, target all 4, source all 4." in (
+        folder / "report.md"
+    ).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

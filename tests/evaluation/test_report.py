@@ -90,7 +90,7 @@ def test_mean_kids_weigh_the_two_distances(sets: dict[str, PictureSet]) -> None:
 def test_pictures_are_compared_with_their_inputs_and_counterparts(
     sets: dict[str, PictureSet],
 ) -> None:
-    scores = score(**sets)
+    scores = score(**sets, paired=True)
 
     def likeness(x: str, y: str) -> dict[str, list[float]]:
         indices = range(24)
@@ -118,6 +118,13 @@ def test_pictures_are_compared_with_their_inputs_and_counterparts(
     by_distance = [scores["per_picture"][i][distance] for i in ranking]
     assert distance == "feature_distance_to_counterpart"
     assert by_distance == sorted(by_distance) and len(by_distance) == 24
+
+
+def test_without_pairs_only_sets_are_compared(sets: dict[str, PictureSet]) -> None:
+    scores = score(sets["translated"], sets["target"], sets["source"])
+    assert scores["rows"]["translated"]["mean_kid_x100"] is not None
+    assert not any("to_input" in row for row in scores["rows"].values())
+    assert set(scores["per_picture"][0]) == {"name", "feature_distance_to_nearest_target"}
 
 
 def test_without_source_only_the_target_is_known(sets: dict[str, PictureSet]) -> None:
@@ -155,12 +162,12 @@ def test_other_sizes_are_fitted_before_they_are_compared(tmp_path: Path) -> None
     translated, source = (picture_set(tmp_path / name, 2, 1) for name in ("x", "y"))
     big = source.pictures.load(0).repeat(2, axis=0).repeat(2, axis=1)
     Image.fromarray(big).save(tmp_path / "y" / "0.png")
-    likeness = score(translated, translated, source)["rows"]["translated"]["to_input"]
+    likeness = score(translated, translated, source, paired=True)["rows"]["translated"]["to_input"]
     assert likeness["ssim"] > 0.7  # of noise: halved by a filter that blurs a little
 
 
 def test_tables_are_markdown_that_lines_up(sets: dict[str, PictureSet]) -> None:
-    of_sets, of_counterparts = tables(score(**sets))
+    of_sets, of_counterparts = tables(score(**sets, paired=True))
     lines = markdown(of_sets).splitlines()
     assert len(lines) == 5 and len(set(map(len, lines))) == 1
     assert lines[2].startswith("| translated         | 24 to 30 |")
@@ -169,7 +176,7 @@ def test_tables_are_markdown_that_lines_up(sets: dict[str, PictureSet]) -> None:
 
 
 def test_notes_say_what_does_not_compare(sets: dict[str, PictureSet]) -> None:
-    scores = score(**sets)
+    scores = score(**sets, paired=True)
     text = notes_on(scores)
     assert "01234567…" in text and "efficientnet-lite0" in text
     assert "100 subsets of 7 or 12 pictures" in text

@@ -2,6 +2,7 @@
 
 import json
 import resource
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -252,6 +253,56 @@ def test_a_disk_that_fills_up_leaves_what_was_there(run_dir: Path, tmp_path: Pat
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     assert Translator.load(out).step == 3
+
+
+def when_renamed(source: str, do: Callable[[], object], patch: pytest.MonkeyPatch) -> None:
+    """Do something just before a folder of this name is renamed, which then may really fail."""
+    rename = Path.rename
+
+    def rename_late(path: Path, target: Path) -> Path:
+        if path.name == source:
+            do()
+        return rename(path, target)
+
+    patch.setattr(Path, "rename", rename_late)
+
+
+def test_an_export_that_cannot_be_put_in_place_leaves_what_was_there(
+    run_dir: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    export_run(run_dir, out, 3)
+    with pytest.MonkeyPatch.context() as patch:  # as another export to the same folder would do
+        when_renamed(".out.unfinished", lambda: shutil.rmtree(tmp_path / ".out.unfinished"), patch)
+        with pytest.raises(InputError, match=r"out: No such file.*; nothing was changed"):
+            export_run(run_dir, out, 5, overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert Translator.load(out).step == 3
+
+
+def test_an_export_is_never_lost(run_dir: Path, tmp_path: Path) -> None:
+    out, before = tmp_path / "out", tmp_path / ".out.before"
+
+    def get_in_the_way() -> None:
+        out.mkdir()
+        (out / "notes.txt").write_text("mine")
+
+    export_run(run_dir, out, 3)
+    with pytest.MonkeyPatch.context() as patch:
+        when_renamed(".out.unfinished", get_in_the_way, patch)
+        message = r"out: Directory not empty; the export that was there is in .*\.out\.before: move"
+        with pytest.raises(InputError, match=message):
+            export_run(run_dir, out, 5, overwrite=True)
+    assert Translator.load(before).step == 3
+    (out / "notes.txt").unlink()
+    with pytest.MonkeyPatch.context() as patch:  # the next attempt fails, too
+        when_renamed(".out.unfinished", lambda: shutil.rmtree(tmp_path / ".out.unfinished"), patch)
+        with pytest.raises(InputError):
+            export_run(run_dir, out, 5)
+    assert Translator.load(out).step == 3
+    out.rename(before)
+    export_run(run_dir, out, 5)
+    assert Translator.load(out).step == 5 and not before.exists()
 
 
 def test_damaged_exports(exported: Path, tmp_path: Path) -> None:

@@ -2,8 +2,11 @@
 
 import dataclasses
 import functools
+import hashlib
 import html
+import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,9 +19,10 @@ from PIL import Image
 
 from ugatit_jax.config.records import save_config
 from ugatit_jax.console.errors import InputError
+from ugatit_jax.data import images
 from ugatit_jax.devices.sharding import create_on, make_mesh
 from ugatit_jax.inference.attention_maps import DiscriminatorAttention
-from ugatit_jax.inference.files import Options, plan
+from ugatit_jax.inference.jobs import Options, plan
 from ugatit_jax.inference.translator import Translator
 from ugatit_jax.methods import build_method
 from ugatit_jax.methods.state import create_state
@@ -26,6 +30,7 @@ from ugatit_jax.runs.checkpoints import open_checkpoints, save
 from ugatit_jax.translate import main
 
 SIZE = (32, 32)
+RECORD = "translated.jsonl"
 
 
 def noise(*shape: int, seed: int = 0) -> np.ndarray:
@@ -107,6 +112,9 @@ def test_globs_keep_the_folders_below_what_is_fixed(tmp_path: Path) -> None:
     ):
         expected = {x: (out / x.relative_to(folder)).with_suffix(".png") for x in found}
         assert outputs_of([folder / pattern], out) == expected
+    (folder / "x" / ".nomedia").touch()
+    assert outputs_of([folder / "**" / "*.jpg"], out).keys() == {one}
+    assert outputs_of([folder / "x" / "**" / "*.jpg"], out).keys() == {deep}
     odd = write(tmp_path / "odd [1].jpg")  # a name before it is a pattern
     assert outputs_of([odd], out) == {odd: out / "odd [1].png"}
 
@@ -119,24 +127,23 @@ def test_a_picture_that_two_inputs_hold_is_translated_once(tmp_path: Path) -> No
 def test_everything_that_is_asked_for_has_a_file(tmp_path: Path) -> None:
     one = write(tmp_path / "one.jpg")
     [job] = plan([one], Path("out"), Options(format="webp", attention=True, cycle=True))
-    assert {kind: path.name for kind, path in job.outputs.items()} == {
-        "translation": "one.webp",
-        "attention": "one.attention.png",
-        "heatmaps": "one.attention.npz",
-        "cycle": "one.cycle.webp",
+    assert {kind: path.as_posix() for kind, path in job.outputs.items()} == {
+        "translation": "out/one.webp",
+        "attention": "out/attention/one.png",
+        "heatmaps": "out/attention/one.npz",
+        "cycle": "out/cycle/one.webp",
     }
 
 
 def test_plans_that_would_lose_a_picture_are_refused(tmp_path: Path) -> None:
     folder, out = tmp_path / "in", tmp_path / "out"
     jpg, png = write(folder / "cat.jpg"), write(folder / "cat.png")
-    clash = write(tmp_path / "clash" / "dog.jpg").parent
-    write(clash / "dog.cycle.jpg")
+    bicycles = write(tmp_path / "bicycles" / "Cycle" / "red.jpg").parents[1]
     (tmp_path / "empty").mkdir()
     options = Options(cycle=True)
     for inputs, target, message in (
         ([folder], out, r"cat\.jpg and .*cat\.png would both become"),
-        ([clash], out, r"dog\.cycle\.jpg and .*dog\.jpg would both become"),
+        ([bicycles], out, r"red\.jpg would become a translation in cycle/, .*: rename the folder"),
         ([folder], folder, "inside the input folder"),
         ([folder], folder / "anime", "inside the input folder"),
         ([folder / "**" / "*.jpg"], folder / "anime", "inside the input folder"),
@@ -149,6 +156,7 @@ def test_plans_that_would_lose_a_picture_are_refused(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=message):
             plan(inputs, target, options)
     assert outputs_of([folder / "*.jpg"], folder / "anime")[jpg] == folder / "anime" / "cat.png"
+    assert len(outputs_of([bicycles / "Cycle"], out)) == 1
 
 
 def test_folders_are_translated_and_bad_pictures_reported(
@@ -170,7 +178,7 @@ def test_folders_are_translated_and_bad_pictures_reported(
     assert len(errors) == 3
     assert all(f"{folder / name}: it is none of" in said.err for name in bad)
     assert "7 pictures translated, 0 were there already, 3 could not" in said.out
-    assert files_in(out) == set(names) - bad
+    assert files_in(out) == {RECORD, *names} - bad
     for i, name in enumerate(names):
         if name not in bad:
             expected = translator(noise(20, 30, 3, seed=i), "b2a")
@@ -187,7 +195,7 @@ def test_what_is_done_is_skipped_without_being_read(
     first = (out / "cat.png").read_bytes()
     (out / "cat.png").write_bytes(b"mine")
     before = source.read_bytes()
-    source.write_bytes(b"no picture")
+    source.write_bytes(b"no picture".ljust(len(before)))
     assert main(command) == 0
     assert "0 pictures translated, 1 were there already" in capsys.readouterr().out
     assert (out / "cat.png").read_bytes() == b"mine"
@@ -197,6 +205,105 @@ def test_what_is_done_is_skipped_without_being_read(
     (out / "cat.png").write_bytes(b"mine")
     assert main([*command, "--cycle"]) == 0  # there is one, but not all that is asked for
     assert (out / "cat.png").read_bytes() == first
+
+
+def refused(command: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    capsys.readouterr()
+    with pytest.raises(SystemExit, match="2"):
+        main(command)
+    [error] = capsys.readouterr().err.splitlines()
+    assert error.endswith("say another --out, or --overwrite")
+    return error
+
+
+def test_what_was_made_otherwise_is_not_taken_for_done(
+    run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    for i in range(2):
+        write(folder / f"{i}.png", seed=i)
+    command = [str(run_dir), str(folder), "--out", str(out)]
+    assert main(command) == 0
+    lines = [json.loads(line) for line in (out / RECORD).read_text().splitlines()]
+    assert sorted(line["picture"] for line in lines) == ["0.png", "1.png"]
+    assert (lines[0]["run"], lines[0]["step"]) == (run_dir.name, 7)
+    before = {name: (out / name).read_bytes() for name in ("0.png", "1.png")}
+
+    error = refused([*command, "--direction=b2a"], capsys)
+    assert "there is another picture and 1 more" in error and "direction a2b, now b2a" in error
+    error = refused([*command, "--fit=pad", "--format=webp"], capsys)
+    assert f"{out / '0.png'}: fit crop, now pad; format png, now webp: " in error
+    size = (folder / "0.png").stat().st_size
+    Image.fromarray(noise(50, 60, 3)).save(folder / "0.png")
+    now = (folder / "0.png").stat().st_size
+    assert f"0.png: source bytes {size}, now {now}: " in refused(command, capsys)
+    write(folder / "0.png")
+    assert {name: (out / name).read_bytes() for name in before} == before
+
+    assert main([*command, "--cycle"]) == 0  # more of the same
+    assert main([*command, "--format=webp", "--overwrite"]) == 0
+    made = {"0.webp", "1.webp", "cycle/.nomedia"}  # nothing of what was made otherwise is left
+    assert files_in(out) == {RECORD, *made}
+    assert main([*command, "--format=webp"]) == 0
+    assert "0 pictures translated, 2 were there already" in capsys.readouterr().out
+
+
+def test_other_weights_and_pictures_of_others_are_told(
+    run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, out = write(tmp_path / "cat.jpg"), tmp_path / "out"
+    moved = shutil.copytree(run_dir, tmp_path / "moved")
+    command = [str(source), "--out", str(out)]
+    assert main([str(run_dir), *command]) == 0
+    assert main([str(moved), *command]) == 0  # the same weights
+    record = (out / RECORD).read_text()
+    line = json.loads(record)
+    other = line | {"run": "other", "step": 1200, "weights": "0" * 16}
+    (out / RECORD).write_text(f"{record}no line\n{json.dumps(other)}\n{record[:20]}")
+    error = refused([str(run_dir), *command], capsys)
+    now = f"{run_dir.name}, step 7, weights {line['weights']}"
+    assert f"cat.png: other, step 1,200, weights {'0' * 16}, now {now}: " in error
+    assert main([str(run_dir), *command, "--overwrite"]) == 0  # after the line that is torn
+    assert main([str(run_dir), *command]) == 0
+    (out / RECORD).unlink()
+    assert "cat.png: translated.jsonl does not know it: " in refused(
+        [str(run_dir), *command], capsys
+    )
+    (out / "cat.png").unlink()
+    assert main([str(run_dir), *command]) == 0
+
+
+def test_linked_folders_are_searched_but_not_in_circles(tmp_path: Path) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    one, two = write(folder / "one.jpg"), write(tmp_path / "elsewhere" / "two.jpg")
+    (folder / "linked").symlink_to(two.parent)
+    (two.parent / "back").symlink_to(folder)
+    (two.parent / "here").symlink_to(".")
+    expected = {one, folder / "linked" / "two.jpg"}
+    assert outputs_of([folder], out).keys() == expected
+    assert outputs_of([folder / "**" / "*.jpg"], out).keys() == expected
+
+
+def test_names_that_are_too_long_or_no_text_are_no_matter(
+    run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    long, longest = "x" * 247, "y" * 251  # 255 bytes are the most, with .jpg
+    odd = os.fsdecode(b"caf\xe9")
+    for name in (long, longest, odd, "z"):
+        try:
+            write(folder / f"{name}.jpg")
+        except OSError:
+            pytest.skip("this file system does not take such names")
+    command = [str(run_dir), str(folder), "--out", str(out), "--format=webp", "--gallery"]
+    for done in (3, 0):
+        assert main(command) == 1
+        said = capsys.readouterr()
+        [error] = said.err.splitlines()
+        assert f"{longest}.webp: its name is too long; rename the picture" in error
+        assert f"{done} pictures translated, {3 - done} were there already, 1 could not" in said.out
+    assert files_in(out) == {RECORD, "index.html", *(f"{x}.webp" for x in (long, odd, "z"))}
+    assert "caf\\udce9.jpg" in (out / "index.html").read_text(encoding="utf-8")
 
 
 def test_attention_cycle_and_gallery(
@@ -210,15 +317,18 @@ def test_attention_cycle_and_gallery(
     command = [str(run_dir), str(folder), "--out", str(out), "--fit", "stretch"]
     assert main([*command, "--attention", "--cycle", "--gallery"]) == 0
 
-    kinds = (".png", ".attention.png", ".attention.npz", ".cycle.png")
-    assert files_in(out) == {"index.html", *(name + kind for name in pictures for kind in kinds)}
+    kinds = ("{}.png", "attention/{}.png", "attention/{}.npz", "cycle/{}.png")
+    made = {kind.format(name) for name in pictures for kind in kinds}
+    marks = {"attention/.nomedia", "cycle/.nomedia"}
+    assert files_in(out) == {"index.html", RECORD, *made, *marks}
+    assert images.list_images(out) == [out / f"{name}.png" for name in pictures]
     judge = DiscriminatorAttention.load(run_dir, "b")
     for name, picture in pictures.items():
         [expected] = translator.translate([translator.prepare(picture, "stretch")], cycle=True)
         np.testing.assert_allclose(read(out / f"{name}.png"), expected.picture, atol=2)
         assert expected.cycle is not None
-        np.testing.assert_allclose(read(out / f"{name}.cycle.png"), expected.cycle, atol=2)
-        with np.load(out / f"{name}.attention.npz") as heatmaps:
+        np.testing.assert_allclose(read(out / "cycle" / f"{name}.png"), expected.cycle, atol=2)
+        with np.load(out / "attention" / f"{name}.npz") as heatmaps:
             assert set(heatmaps) == {"generator", "local", "global"}
             np.testing.assert_allclose(heatmaps["generator"], expected.heatmap, rtol=1e-3)
             small = Image.open(out / f"{name}.png").resize(SIZE[::-1], Image.Resampling.BICUBIC)
@@ -271,18 +381,18 @@ def test_a_full_disk_ends_in_one_line_and_keeps_what_is_done(
     for name in ("1", "2", "3"):
         write(folder / f"{name}.png")
     out.mkdir()
-    (out / ".2.png.unfinished").symlink_to(
-        "/dev/full"
-    )  # where it is written before it has its name
+    # Where it is written before it has its name.
+    unfinished = out / f".{hashlib.sha256(b'2.png').hexdigest()[:16]}.unfinished"
+    unfinished.symlink_to("/dev/full")
     command = [str(run_dir), str(folder), "--out", str(out)]
     with pytest.raises(SystemExit, match="2"):
         main(command)
     [error] = capsys.readouterr().err.splitlines()
     assert f"no space left on device for {out / '2.png'}: 1 of 3 pictures are translated" in error
-    assert not (out / ".2.png.unfinished").is_symlink()  # no part of it is left
-    assert {"1.png"} <= files_in(out) <= {"1.png", "3.png"}
+    assert not unfinished.is_symlink()  # no part of it is left
+    assert {RECORD, "1.png"} <= files_in(out) <= {RECORD, "1.png", "3.png"}
     assert main(command) == 0
-    assert files_in(out) == {"1.png", "2.png", "3.png"}
+    assert files_in(out) == {RECORD, "1.png", "2.png", "3.png"}
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,22 @@ def test_pytorch_weights_there_and_back_are_the_same_bits(
         assert back[network].keys() == tensors.keys()
         for name, tensor in tensors.items():
             assert torch.equal(back[network][name], tensor), f"{network} {name}"
+
+
+def test_a_disk_that_fills_up_leaves_the_weights_that_were_there(
+    run_dir: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "weights.pt"
+    target.write_bytes(b"before")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    try:
+        with pytest.raises(InputError, match=r"cannot write .*weights\.pt: File too large"):
+            export_weights.export_weights(run_dir, target)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert target.read_bytes() == b"before"
+    assert [*tmp_path.iterdir()] == [target]
 
 
 def test_a_run_of_pytorch_weights_translates_as_recorded(golden: Golden, run_dir: Path) -> None:

@@ -10,6 +10,9 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from ugatit_jax.console.errors import InputError, TransientError
+from ugatit_jax.main import DIVERGED
+
 MANIFEST = Path(__file__).parents[2] / "launch" / "kubernetes.yaml"
 KUBERNETES = "1.34"
 
@@ -115,7 +118,9 @@ def test_any_lost_pod_restarts_the_set_and_a_mistake_ends_it(manifest: dict[str,
     assert manifest["spec"]["failurePolicy"]["maxRestarts"] > 0
     [rule] = job["podFailurePolicy"]["rules"]
     assert rule["onExitCodes"]["containerName"] == container["name"]
-    assert rule["onExitCodes"]["values"] == [2]  # the status of an InputError, and no other
+    # Not that of a TransientError, nor of a traceback.
+    assert rule["onExitCodes"]["values"] == [InputError.exit_status, DIVERGED]
+    assert not {TransientError.exit_status, 1} & {*rule["onExitCodes"]["values"]}
     replicated = [job["name"] for job in manifest["spec"]["replicatedJobs"]]
     assert manifest["spec"]["coordinator"]["replicatedJob"] in replicated
 

@@ -1,4 +1,4 @@
-"""The one error that users are meant to see, and how command lines show it."""
+"""The errors that users are meant to see, and how command lines show them."""
 
 import argparse
 import functools
@@ -17,6 +17,17 @@ class InputError(ValueError):
     lines print it without a traceback and end with exit status 2.
     """
 
+    exit_status = 2
+
+
+class TransientError(InputError):
+    """Something cannot be read or reached now, and may be later without anybody mending it.
+
+    The exit status is 75, EX_TEMPFAIL of sysexits.h, for whoever starts the program to do so again.
+    """
+
+    exit_status = 75
+
 
 class Parser(argparse.ArgumentParser):
     """A parser of command lines that complains by `InputError`, without repeating its usage."""
@@ -27,7 +38,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def exit_on_input_error(main: Callable[P, R]) -> Callable[P, R]:
-    """Wrap a command line's `main`: an `InputError` becomes one line on stderr and status 2."""
+    """Wrap a command line's `main`: an `InputError` becomes one line on stderr and its status."""
 
     @functools.wraps(main)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -35,6 +46,6 @@ def exit_on_input_error(main: Callable[P, R]) -> Callable[P, R]:
             return main(*args, **kwargs)
         except InputError as error:
             print(f"error: {error}", file=sys.stderr)
-            sys.exit(2)
+            sys.exit(error.exit_status)
 
     return wrapped

@@ -7,7 +7,7 @@ import hashlib
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from ugatit_jax.console.cache import find_cache_dir
-from ugatit_jax.console.errors import InputError
+from ugatit_jax.console.errors import InputError, TransientError
 from ugatit_jax.data import images
 from ugatit_jax.data.storage import AnyPath, open_path
 
@@ -53,7 +53,7 @@ class Domain:
         return len(self.names)
 
     def load(self, i: int) -> np.ndarray:
-        """Picture `i`, uint8 [H, W, 3]. Raises `InputError` naming it if it is broken."""
+        """Picture `i`, uint8 [H, W, 3]. Raises `InputError` naming it, as `images.decode` does."""
         source = self.sources[i]
         name = self.names[i] if isinstance(source, bytes) else str(source)
         picture = images.decode(source, name)
@@ -74,6 +74,15 @@ class Domain:
             digest.update(f"{name}\0{size}\n".encode(errors="surrogateescape"))
         return {"count": len(self), "sha256": digest.hexdigest()}
 
+    def take(self, indices: Iterable[int]) -> "Domain":
+        """The pictures at these indices, in their order."""
+        chosen = list(indices)
+        return dataclasses.replace(
+            self,
+            names=[self.names[i] for i in chosen],
+            sources=[self.sources[i] for i in chosen],
+        )
+
     def first(self, count: int | None) -> "Domain":
         """The first `count` pictures; None: all of them."""
         return dataclasses.replace(self, names=self.names[:count], sources=self.sources[:count])
@@ -93,7 +102,7 @@ class Stream(NamedTuple):
 class Dataset:
     """Two unpaired domains, A and B, for training and for testing.
 
-    `paired_test`: picture i of `test_a` and picture i of `test_b` show the same thing.
+    `paired_test`: pictures of one name in `test_a` and in `test_b` show the same thing.
     """
 
     train_a: Domain
@@ -187,25 +196,32 @@ def _check_reachable(url: str) -> None:
 def scan(dataset: Dataset, skip_bad: bool) -> Dataset:
     """Decode every picture of every split once, so that training never meets a broken one.
 
-    Returns the data set without its unreadable pictures. Raises `InputError` that
-    lists all of them unless `skip_bad`, or if a training domain is left empty.
+    Returns the data set without its broken pictures. Raises `InputError` that lists all of them
+    unless `skip_bad`, or if a training domain is left empty. What is not known to be broken is
+    never left out: raises `InputError` for a file that cannot be read, and `TransientError` for one
+    that may be read later, at once.
     """
     jobs = [(split, i) for split in SPLITS for i in range(len(getattr(dataset, split)))]
 
-    def check(job: tuple[str, int]) -> str:
+    def check(job: tuple[str, int]) -> InputError | None:
         try:
             getattr(dataset, job[0]).load(job[1])
+        except TransientError:
+            raise
         except InputError as error:
-            return str(error)
-        return ""
+            return error
+        return None
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         results = pool.map(check, jobs)
         errors = list(tqdm(results, "Checking pictures", len(jobs), disable=None))
-    bad = {job: error for job, error in zip(jobs, errors, strict=True) if error}
+    bad = {job: error for job, error in zip(jobs, errors, strict=True) if error is not None}
     if not bad:
         return dataset
-    report = "\n".join(bad.values())
+    report = "\n".join(map(str, bad.values()))
+    if unread := [x for x in bad.values() if not isinstance(x, images.BrokenPicture)]:
+        listed = "\n".join(map(str, unread))
+        raise InputError(f"{len(unread)} files cannot be read, whatever is in them\n{listed}")
     if not skip_bad:
         raise InputError(
             f"{len(bad)} unreadable pictures: repair or remove them, or leave them out with "
@@ -214,7 +230,10 @@ def scan(dataset: Dataset, skip_bad: bool) -> Dataset:
     print(f"left out {len(bad)} unreadable pictures:\n{report}", flush=True)
     dropped = {split: {i for s, i in bad if s == split} for split in SPLITS}
     if dataset.paired_test:  # a picture's counterpart goes with it
-        dropped["test_a"] = dropped["test_b"] = dropped["test_a"] | dropped["test_b"]
+        names = {getattr(dataset, split).names[i] for split, i in bad if split.startswith("test")}
+        for split in ("test_a", "test_b"):
+            of_split = getattr(dataset, split).names
+            dropped[split] = {i for i, name in enumerate(of_split) if name in names}
     train_a, train_b, test_a, test_b = (_without(getattr(dataset, s), dropped[s]) for s in SPLITS)
     if not (train_a and train_b):
         raise InputError(f"no readable pictures are left to train on; unreadable:\n{report}")
@@ -222,5 +241,4 @@ def scan(dataset: Dataset, skip_bad: bool) -> Dataset:
 
 
 def _without(domain: Domain, dropped: set[int]) -> Domain:
-    kept = [i for i in range(len(domain)) if i not in dropped]
-    return Domain([domain.names[i] for i in kept], [domain.sources[i] for i in kept])
+    return domain.take(i for i in range(len(domain)) if i not in dropped)

@@ -1,17 +1,20 @@
 """The edge between picture files and arrays: read, fit to a size, change the range of values."""
 
+import contextlib
 import functools
 import io
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from ugatit_jax.console.errors import InputError
-from ugatit_jax.data.storage import AnyPath, list_files, read_bytes
+from ugatit_jax.data.reading import read_file
+from ugatit_jax.data.storage import AnyPath, list_files
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"})
+NO_MEDIA = ".nomedia"  # a file that marks a folder of pictures that are none of a data set
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
 ENCODINGS: dict[str, dict[str, Any]] = {
     "png": {"format": "PNG"},
@@ -22,12 +25,17 @@ ENCODINGS: dict[str, dict[str, Any]] = {
 A = TypeVar("A", bound=Any)
 
 
+class BrokenPicture(InputError):
+    """A file that was read, and is no picture or a broken one."""
+
+
 def decode(source: bytes | AnyPath, name: str = "") -> np.ndarray:
     """Read a picture as it is meant to be seen: upright, over white, in the colours of sRGB.
 
     Takes JPEG, PNG, WebP, BMP and GIF (its first frame) in any colour mode, as
-    a file or as its bytes. Returns uint8 [H, W, 3]. Raises `InputError` for what
-    is no picture or a broken one, under `name` or else the name of the file.
+    a file or as its bytes. Returns uint8 [H, W, 3]. Raises `BrokenPicture` for what
+    is no picture or a broken one, under `name` or else the name of the file, and as
+    `read_file` does for a file that cannot be read.
     """
     return decode_with_alpha(source, name)[0]
 
@@ -36,8 +44,8 @@ def decode_with_alpha(
     source: bytes | AnyPath, name: str = ""
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Read a picture as `decode` does, with its opacity: uint8 [H, W], None if it is all opaque."""
+    data = source if isinstance(source, bytes) else read_file(source)
     try:
-        data = source if isinstance(source, bytes) else read_bytes(source)
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             return _convert(image)
     except Exception as error:  # Pillow's decoders raise all kinds on broken files
@@ -45,7 +53,7 @@ def decode_with_alpha(
         if isinstance(error, UnidentifiedImageError):
             reason = f"it is none of {', '.join(_FORMATS)}"
         name = name or ("picture" if isinstance(source, bytes) else str(source))
-        raise InputError(f"cannot read {name}: {reason}; replace it or leave it out") from error
+        raise BrokenPicture(f"cannot read {name}: {reason}; replace it or leave it out") from error
 
 
 def encode(picture: np.ndarray, format: str, alpha: np.ndarray | None = None) -> bytes:
@@ -142,15 +150,45 @@ def to_uint8(x: np.ndarray) -> np.ndarray:
 def list_images(folder: AnyPath) -> list[AnyPath]:
     """All pictures in a folder and the folders in it, in the order of their relative paths.
 
-    A picture is told by its extension, in any case; hidden files and folders are
-    left out. Raises `InputError` where `folder` is no folder.
+    A picture is told by its extension, in any case. Links to folders are followed, but not in
+    circles. Left out are hidden files and folders, and folders in it that hold a file `.nomedia`,
+    as media players leave them out: what translates marks so what it makes beside translations.
+    Raises `InputError` where `folder` is no folder.
     """
+    return find_images(folder)[0]
+
+
+def find_images(folder: AnyPath) -> tuple[list[AnyPath], int]:
+    """What `list_images` returns, and how many pictures it leaves out."""
     if not folder.is_dir():
         raise InputError(f"no folder {folder}: give one that holds pictures")
-    pictures = [
-        path
-        for path in list_files(folder)
-        if path.suffix.lower() in EXTENSIONS
-        and not any(part.startswith(".") for part in path.parts)
+    files = _walk(folder) if isinstance(folder, Path) else list_files(folder)
+    marked = {file.parent for file in files if file.name == NO_MEDIA and file.parent.parts}
+    pictures = [file for file in files if file.suffix.lower() in EXTENSIONS]
+    shown = [
+        picture
+        for picture in pictures
+        if not any(part.startswith(".") for part in picture.parts)
+        and marked.isdisjoint(picture.parents)
     ]
-    return [folder / path for path in sorted(pictures, key=PurePath.as_posix)]
+    found = [folder / picture for picture in sorted(shown, key=PurePath.as_posix)]
+    return found, len(pictures) - len(found)
+
+
+def _walk(root: Path) -> list[PurePath]:
+    """Return the paths, from `root`, of all files in it; links are followed, but not in circles."""
+    found: list[PurePath] = []
+
+    def visit(folder: Path, above: frozenset[Path]) -> None:
+        if (real := folder.resolve()) in above:
+            return
+        with contextlib.suppress(PermissionError):  # of a folder that is not the user's
+            for path in list(folder.iterdir()):
+                with contextlib.suppress(PermissionError):
+                    if path.is_dir():
+                        visit(path, above | {real})
+                    elif path.is_file():
+                        found.append(path.relative_to(root))
+
+    visit(root, frozenset())
+    return found

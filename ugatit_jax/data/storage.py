@@ -6,6 +6,7 @@ methods, and gcsfs carries them out; orbax takes both kinds. None of it imports 
 
 import argparse
 import functools
+import hashlib
 import logging
 import os
 from pathlib import Path, PurePath, PurePosixPath
@@ -125,13 +126,18 @@ def make_folder(path: AnyPath) -> None:
 
 
 def write_atomically(path: AnyPath, content: str | bytes) -> None:
-    """Write a file; who dies meanwhile leaves the old one or the new one. Its folders are made."""
-    data = content.encode() if isinstance(content, str) else content
+    """Write a file; who dies meanwhile leaves the old one or the new one. Its folders are made.
+
+    Text is UTF-8; what has no place in it, as in names of files that are not, becomes an escape.
+    """
+    data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
     if not isinstance(path, Path):  # a bucket shows no unfinished files
         path.write_bytes(data)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.unfinished")
+    # As the name may be as long as names can be, this one does not hold it.
+    digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]
+    unfinished = path.with_name(f".{digest}.unfinished")
     try:
         unfinished.write_bytes(data)
         unfinished.replace(path)

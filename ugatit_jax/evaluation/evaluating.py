@@ -20,6 +20,7 @@ from ugatit_jax.data.storage import (
     resolve,
     write_atomically,
 )
+from ugatit_jax.evaluation.pairs import match_names
 from ugatit_jax.evaluation.report import (
     PictureSet,
     Report,
@@ -36,6 +37,8 @@ from ugatit_jax.metrics.features import FeatureExtractor, open_extractor
 from ugatit_jax.runs.checkpoints import Step, describe_checkpoint
 from ugatit_jax.viewing.gallery import GalleryRow, GallerySection, write_gallery
 from ugatit_jax.viewing.visualize import DIRECTION_TITLES, attention_overlay, save_png
+
+Counts = dict[str, dict[str, int]]  # {'target': {'scored': 4, 'found': 12}}
 
 GALLERY_ENDS = 50  # so many of the best and of the worst are shown
 
@@ -61,7 +64,7 @@ def evaluate_run(
     checkpoint = describe_checkpoint(run_dir, translator.step)
     config = load_config(run_dir / "config.json").data
     config.source = data or config.source
-    test_a, test_b, paired = _test_pictures(config, limit)
+    test_a, test_b, paired, counts = _test_pictures(config, limit)
     extractor = open_extractor(features, config.cache_dir)
     folder = out or run_dir / "evaluation" / str(translator.step)
     report: Report = {
@@ -69,6 +72,7 @@ def evaluate_run(
         "checkpoint": checkpoint,
         "data": config.source,
         "image_size": list(translator.image_size),
+        "scored": counts,
         "features": _describe(extractor),
         "directions": {},
     }
@@ -82,11 +86,15 @@ def evaluate_run(
             folder / direction, translator, direction, source.pictures
         )
         translated = _with_features(extractor, pictures, f"{direction}, translated")
-        scores = score(translated, target, source, target if paired else None)
+        indices, why = match_names(source.pictures.names, target.pictures.names)
+        counterpart = target.take(indices) if paired and not why else None
+        scores = score(translated, target, source, counterpart, paired=True)
         report["directions"][direction] = scores
         columns = {"input": source.pictures, "translation": pictures}
-        if paired:
-            columns["true counterpart"] = target.pictures
+        if counterpart is not None:
+            columns["true counterpart"] = counterpart.pictures
+        elif paired:
+            scores["unpaired"] = {"the true counterparts": why}
         sections[DIRECTION_TITLES[direction]] = _section(scores, columns, heatmaps)
     _write(folder, f"{resolve(run_dir).name}, step {translator.step:,}", report, sections)
     return report, folder
@@ -103,16 +111,26 @@ def evaluate_folders(
     """Score the pictures in a folder, whatever made them.
 
     target: real pictures of the domain that they should look like. source: what was translated;
-    if it has a picture of the name of each translated one, they are compared one by one. features
+    if it has one picture of the name of each translated one, they are compared one by one. features
     and overwrite: as in `evaluate_run`. out: where to write; None: evaluation/NAME of `translated`.
     Returns the report and the folder that it was written to.
     """
-    fake, real = _open_folder(translated), _open_folder(target)
-    before = None if source is None else _in_the_order_of(fake, _open_folder(source))
+    folders = {"translated": translated, "target": target}
+    if source is not None:
+        folders["source"] = source
+    domains, counts = {}, {}
+    for name, path in folders.items():
+        domains[name], counts[name] = _open_folder(path)
+    fake, real, before = domains["translated"], domains["target"], domains.get("source")
+    indices, why = match_names(fake.names, before.names) if before is not None else ([], "")
+    if before is not None and not why:
+        before = before.take(indices)
+        counts["source"] |= {"scored": len(before)}
     extractor = open_extractor(features)
     folder = out or Path("evaluation") / resolve(translated).name
     report: Report = {
-        "data": [str(resolve(path)) for path in (translated, target, source) if path],
+        "data": [str(resolve(path)) for path in folders.values()],
+        "scored": counts,
         "features": _describe(extractor),
         "directions": {},
     }
@@ -121,21 +139,28 @@ def evaluate_folders(
         _with_features(extractor, fake, "translated"),
         _with_features(extractor, real, "target"),
         None if before is None else _with_features(extractor, before, "source"),
+        paired=not why,
     )
     report["directions"]["translated"] = scores
     columns = {"translation": fake}
-    if before is not None and len(before) == len(fake):
+    if why:
+        scores["unpaired"] = {"the source": why}
+    elif before is not None:
         columns = {"input": before, "translation": fake}
     sections = {"Translated": _section(scores, columns, [])}
     _write(folder, f"{resolve(translated).name} against {resolve(target).name}", report, sections)
     return report, folder
 
 
-def _test_pictures(data: Any, limit: int | None) -> tuple[Domain, Domain, bool]:
-    """Return the test pictures of A and of B as they are translated, and whether they are pairs."""
+def _test_pictures(data: Any, limit: int | None) -> tuple[Domain, Domain, bool, Counts]:
+    """Return the test pictures of A and of B as they are translated.
+
+    With them: whether they are pairs, and how many there are of how many.
+    """
     if limit is not None and limit < 1:
         raise InputError(f"--limit {limit} leaves no pictures: give 1 or more")
     dataset = open_dataset(data)
+    found = len(dataset.test_a), len(dataset.test_b)
     if data.skip_bad:
         dataset = scan(dataset, skip_bad=True)
     if not (dataset.test_a or dataset.test_b):
@@ -144,26 +169,22 @@ def _test_pictures(data: Any, limit: int | None) -> tuple[Domain, Domain, bool]:
         dataclasses.replace(domain.first(limit), size=tuple(data.image_size))
         for domain in (dataset.test_a, dataset.test_b)
     )
-    return a, b, dataset.paired_test
+    counts = {
+        name: {"scored": len(domain), "found": count}
+        for name, domain, count in zip(("test A", "test B"), (a, b), found, strict=True)
+    }
+    return a, b, dataset.paired_test, counts
 
 
-def _open_folder(folder: AnyPath) -> Domain:
-    files = images.list_images(folder)
+def _open_folder(folder: AnyPath) -> tuple[Domain, dict[str, int]]:
+    """Return the pictures of a folder, and how many they are of how many."""
+    files, left_out = images.find_images(folder)
     if not files:
         raise InputError(
             f"no pictures in {folder}: it needs {', '.join(sorted(images.EXTENSIONS))}"
         )
-    return Domain([file.relative_to(folder).as_posix() for file in files], files)
-
-
-def _in_the_order_of(translated: Domain, source: Domain) -> Domain:
-    """Reorder `source` so that picture i became picture i, if the names tell it."""
-    by_stem = {str(Path(name).with_suffix("")): i for i, name in enumerate(source.names)}
-    stems = [str(Path(name).with_suffix("")) for name in translated.names]
-    if not by_stem.keys() >= set(stems):
-        return source
-    indices = [by_stem[stem] for stem in stems]
-    return Domain([source.names[i] for i in indices], [source.sources[i] for i in indices])
+    names = [file.relative_to(folder).as_posix() for file in files]
+    return Domain(names, files), {"scored": len(files), "found": len(files) + left_out}
 
 
 def _with_features(extractor: FeatureExtractor, pictures: Domain, what: str) -> PictureSet:

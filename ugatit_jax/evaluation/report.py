@@ -39,18 +39,24 @@ class PictureSet:
     pictures: Domain
     features: np.ndarray
 
+    def take(self, indices: Sequence[int]) -> "PictureSet":
+        """The pictures at these indices, in their order."""
+        return PictureSet(self.pictures.take(indices), self.features[list(indices)])
+
 
 def score(
     translated: PictureSet,
     target: PictureSet,
     source: PictureSet | None = None,
     counterpart: PictureSet | None = None,
+    paired: bool = False,
 ) -> Scores:
     """Score translated pictures: {'rows': {row: {score: …}}, 'per_picture': [{score: …}]}.
 
-    target: real pictures of the other domain. source: the pictures before translation; picture i
-    became picture i of `translated` if there are as many. counterpart: picture i is the true
-    translation of picture i of `source`. Scores that cannot be computed are None.
+    target: real pictures of the other domain. source: the pictures before translation. paired:
+    picture i of `source` became picture i of `translated`, and they are compared one by one.
+    counterpart: picture i is the true translation of picture i of a paired `source`. Scores that
+    cannot be computed are None.
     """
     before = None if source is None else source.features
     order = np.random.RandomState(0).permutation(len(target.features))
@@ -72,7 +78,7 @@ def score(
 
     if source is not None:
         rows["untranslated"] = _against_target(source.features, target.features, before)
-        if len(source.pictures) == len(translated.pictures) > 0:
+        if paired and len(translated.pictures):
             compare("translated", "to_input", translated, source)
             if counterpart is not None:
                 compare("translated", "to_counterpart", translated, counterpart)
@@ -188,7 +194,7 @@ def markdown(table: Sequence[Sequence[str]]) -> str:
 
 
 def about(report: Report) -> list[str]:
-    """What was evaluated: the checkpoint, the pictures."""
+    """What was evaluated: the checkpoint, the pictures, how many of those that were found."""
     lines = []
     if checkpoint := report.get("checkpoint"):
         is_what = " and ".join(checkpoint["is"]) or "neither the newest nor the best"
@@ -200,14 +206,20 @@ def about(report: Report) -> list[str]:
         )
     data = report["data"] if isinstance(report["data"], str) else " · ".join(report["data"])
     size = "{1} × {0} px".format(*report["image_size"]) if "image_size" in report else "as they are"
-    return [*lines, f"Pictures: {data}, {size}."]
+    scored = ", ".join(f"{name} {_count(**count)}" for name, count in report["scored"].items())
+    return [*lines, f"Pictures: {data}, {size}.", f"Scored: {scored}."]
+
+
+def _count(scored: int, found: int) -> str:
+    return f"all {found:,}" if scored == found else f"{scored:,} of {found:,} found"
 
 
 def notes(report: Report) -> list[str]:
     """What the numbers of a report are, and what they are not; a sentence or two each.
 
-    report: 'directions', each as `score` returns it, and 'features', a description of the extractor
-    ('extractor', 'dimension', 'sha256', 'preprocessing').
+    report: 'directions', each as `score` returns it, and maybe with 'unpaired', why what was not
+    compared one by one; and 'features', a description of the extractor ('extractor', 'dimension',
+    'sha256', 'preprocessing').
     """
     features = report["features"]
     rows = [row for scores in report["directions"].values() for row in scores["rows"].values()]
@@ -215,6 +227,9 @@ def notes(report: Report) -> list[str]:
         f"Features: {features['extractor']}, {features['dimension']:,} of them, weights "
         f"sha256 {features['sha256'][:8]}…; {features['preprocessing']}."
     ]
+    for scores in report["directions"].values():
+        for what, why in scores.get("unpaired", {}).items():
+            lines.append(f"Not compared one by one with {what}, as names do not tell pairs: {why}.")
     if kids := [row["kid_x100"] for row in rows if row["kid_x100"]]:
         sizes = " or ".join(f"{size:,}" for size in sorted({kid["subset_size"] for kid in kids}))
         lines.append(

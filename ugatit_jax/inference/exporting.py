@@ -188,8 +188,7 @@ def _write_folder(
 ) -> None:
     """Write all files into a folder beside `out`, and then put it in the place of `out`."""
     unfinished, before = (out.with_name(f".{out.name}.{x}") for x in ("unfinished", "before"))
-    for rest in (unfinished, before):  # of an export that was killed
-        shutil.rmtree(rest, ignore_errors=True)
+    shutil.rmtree(unfinished, ignore_errors=True)  # of an export that was killed
     try:
         unfinished.mkdir(parents=True)
         save_config(config, unfinished / CONFIG)
@@ -199,13 +198,30 @@ def _write_folder(
             files[name] = _about(data)
         description["files"] = files
         (unfinished / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n")
-        if out.exists():
-            out.rename(before)
-        unfinished.rename(out)
+        try:
+            if is_exported(out):
+                shutil.rmtree(before, ignore_errors=True)  # older than what is there now, and whole
+                out.rename(before)
+            unfinished.rename(out)
+        except BaseException as error:
+            # Who was killed between the two left an export in `before`, too.
+            if before.exists() and (isinstance(error, OSError) or not out.exists()):
+                _put_back(before, out)
+            raise
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
     shutil.rmtree(before, ignore_errors=True)
+
+
+def _put_back(before: Path, out: Path) -> None:
+    try:
+        before.rename(out)
+    except OSError as error:
+        raise InputError(
+            f"cannot write {out}: {error.strerror}; the export that was there is in {before}: "
+            "move it back"
+        ) from error
 
 
 def _about(data: bytes) -> dict[str, Any]:

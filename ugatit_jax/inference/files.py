@@ -1,10 +1,9 @@
-"""Picture files to picture files: what is read, what is made of it, and where it goes."""
+"""Picture files to picture files: reading, translating and writing at the same time."""
 
+import dataclasses
 import errno
 import functools
-import glob
 import io
-import itertools
 import os
 import sys
 from collections import deque
@@ -23,6 +22,8 @@ from ugatit_jax.data import images
 from ugatit_jax.data.storage import write_atomically
 from ugatit_jax.inference import fit
 from ugatit_jax.inference.attention_maps import DiscriminatorAttention
+from ugatit_jax.inference.jobs import Job, Options, outputs
+from ugatit_jax.inference.record import Made, Record
 from ugatit_jax.inference.translator import Translated, Translator
 from ugatit_jax.viewing.gallery import GalleryRow, GallerySection, write_gallery
 from ugatit_jax.viewing.visualize import (
@@ -37,90 +38,6 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-@dataclass(frozen=True)
-class Options:
-    """What to make of every picture."""
-
-    direction: str = "a2b"
-    fit: str = "crop"
-    format: str = "png"
-    attention: bool = False
-    cycle: bool = False
-
-
-@dataclass(frozen=True)
-class Job:
-    """A picture to translate: its file, its name below the input, and what is made of it."""
-
-    source: Path
-    name: Path
-    outputs: dict[str, Path]  # 'translation' and maybe 'attention', 'heatmaps' and 'cycle'
-
-    def is_done(self) -> bool:
-        """Tell whether everything is there already."""
-        return all(path.exists() for path in self.outputs.values())
-
-
-def plan(inputs: Sequence[Path], out: Path, options: Options) -> list[Job]:
-    """Say what is to be made of all inputs: pictures, folders and globs.
-
-    Raises `InputError` for an input in which there is no picture, and where a result would
-    overwrite a picture or another result, or would be found in an input folder.
-    """
-    jobs: dict[Path, Job] = {}
-    for item in inputs:
-        root, found = _find(item.expanduser(), out)
-        for source in found:
-            name = source.relative_to(root)
-            jobs.setdefault(source, Job(source, name, _outputs(out / name, options)))
-    sources = {source.resolve() for source in jobs}
-    makers: dict[Path, Path] = {}
-    for job in jobs.values():
-        for path in job.outputs.values():
-            if path.resolve() in sources:
-                raise InputError(f"{path} would be overwritten: choose another folder for --out")
-            if path in makers:
-                raise InputError(
-                    f"{makers[path]} and {job.source} would both become {path}: "
-                    "rename one, or translate them into separate folders"
-                )
-            makers[path] = job.source
-    return list(jobs.values())
-
-
-def _find(item: Path, out: Path) -> tuple[Path, list[Path]]:
-    """The pictures of an input, and the folder that their names are kept from."""
-    if item.is_file():
-        return item.parent, [item]
-    root, pattern = item, False
-    if not item.is_dir():
-        fixed = list(itertools.takewhile(lambda part: not set("*?[") & set(part), item.parts))
-        root, pattern = Path(*fixed), len(fixed) < len(item.parts)
-        if not pattern:
-            raise InputError(f"no picture or folder {item}")
-    if (not pattern or "**" in item.parts) and out.resolve().is_relative_to(root.resolve()):
-        raise InputError(f"--out {out} is inside the input folder {root}: choose one outside it")
-    if pattern:
-        names = sorted(map(Path, glob.glob(str(item), recursive=True)), key=Path.as_posix)
-        found = [x for x in names if x.suffix.lower() in images.EXTENSIONS and x.is_file()]
-    else:
-        found = images.list_images(root)
-    if not found:
-        needed = f"it needs {', '.join(sorted(images.EXTENSIONS))}"
-        raise InputError(f"no pictures {'match' if pattern else 'in'} {item}: {needed}")
-    return root, found
-
-
-def _outputs(path: Path, options: Options) -> dict[str, Path]:
-    outputs = {"translation": path.with_suffix(f".{options.format}")}
-    if options.attention:
-        outputs["attention"] = path.with_suffix(".attention.png")
-        outputs["heatmaps"] = path.with_suffix(".attention.npz")
-    if options.cycle:
-        outputs["cycle"] = path.with_suffix(f".cycle.{options.format}")
-    return outputs
-
-
 class FileTranslator:
     """Translates picture files into files: reads, translates and writes at the same time."""
 
@@ -128,11 +45,17 @@ class FileTranslator:
         self,
         translator: Translator,
         options: Options,
+        made: Made,
+        record: Record,
         judge: DiscriminatorAttention | None = None,
     ) -> None:
-        """`judge`: the discriminators of the target domain, for their attention."""
+        """`made` says how, and `record` is told of every picture before it is written.
+
+        `judge`: the discriminators of the target domain, for their attention.
+        """
         translator.check(options.direction, options.fit, options.cycle)
         self._translator, self._options, self._judge = translator, options, judge
+        self._made, self._record = made, record
 
     def __call__(self, jobs: Sequence[Job]) -> int:
         """Translate with a progress bar; returns how many pictures could not be.
@@ -224,12 +147,27 @@ class FileTranslator:
             contents["attention"] = images.encode(figure, "png")
             short = {name.removesuffix(" discriminator"): x for name, x in judged.items()}
             contents["heatmaps"] = _npz({"generator": translated.heatmap, **short})
-        for kind, path in read.job.outputs.items():
-            try:
+        path = read.job.outputs["translation"]
+        try:
+            self._note(read.job)
+            for kind, path in read.job.outputs.items():
                 write_atomically(path, contents[kind])
-            except OSError as error:  # which does not always name the file
-                raise OSError(error.errno, error.strerror, str(path)) from error
+        except OSError as error:  # which does not always name the file
+            if error.errno == errno.ENAMETOOLONG:
+                return InputError(f"cannot write {path}: its name is too long; rename the picture")
+            raise OSError(error.errno, error.strerror, str(path)) from error
         return None
+
+    def _note(self, job: Job) -> None:
+        """Tell the record how a picture will be made, and remove what was made otherwise."""
+        before, out = self._record.of(job.name), self._record.folder
+        made = dataclasses.replace(self._made, source_bytes=job.source_bytes)
+        if before is not None and before.differences(made):
+            everything = Options(format=before.format, attention=True, cycle=True)
+            for path in outputs(out, job.name, everything).values():
+                path.unlink(missing_ok=True)
+        if before != made:
+            self._record.add(job.name.with_suffix(f".{made.format}"), made)
 
 
 @dataclass(frozen=True)
@@ -267,7 +205,7 @@ def _map_ahead(
 
 def write_page(path: Path, title: str, jobs: Sequence[Job], options: Options) -> None:
     """Write the gallery of all pictures that are translated, with what else was made of them."""
-    done = [job for job in jobs if job.is_done()]
+    done = [job for job in jobs if job.is_there()]
     section = GallerySection(map(_gallery_row, done))
     write_gallery(path, title, {DIRECTION_TITLES[options.direction]: section})
 

@@ -10,6 +10,7 @@ import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import jax
 
@@ -26,7 +27,7 @@ def export_weights(run_dir: AnyPath, file: Path, step: Step = None) -> int:
     """Write a run's newest checkpoint, or the one that `step` names, and return its step.
 
     Raises `InputError` if there is none, if its networks have no form in PyTorch's implementation,
-    or if the file cannot be written.
+    or if the file cannot be written; one that was there is then as it was.
     """
     config, state = restore_state(run_dir, step)
     if config.method != "ugatit":
@@ -38,8 +39,12 @@ def export_weights(run_dir: AnyPath, file: Path, step: Step = None) -> int:
                 f"{run_dir} has config.model.{field} = {value}; the authors' PyTorch "
                 f"implementation knows {theirs[field]} only"
             )
+    networks = export_networks(jax.device_get(state), config)
     try:
-        write_torch_file(file, export_networks(jax.device_get(state), config))
+        with TemporaryDirectory(prefix=".unfinished-", dir=file.parent) as folder:
+            unfinished = Path(folder) / file.name
+            write_torch_file(unfinished, networks)
+            unfinished.replace(file)
     except OSError as error:
         raise InputError(f"cannot write {file}: {error.strerror}") from None
     return int(state.step)
