@@ -153,7 +153,7 @@ def _open_tfds(name: str, data_dir: Path) -> Dataset:
     try:
         import tensorflow_datasets as tfds
 
-        import ugatit_jax.data.input_pipeline  # noqa: F401  keeps TensorFlow off the accelerators
+        import ugatit_jax.data.host_tensorflow  # noqa: F401  before TFDS imports it
 
         known = [f"cycle_gan/{c.name}" for c in tfds.builder_cls("cycle_gan").BUILDER_CONFIGS]
     except ImportError as error:

@@ -1,7 +1,6 @@
 """Unpaired streams of training pictures, a function of (seed, step) and of nothing else."""
 
 import atexit
-import os
 import weakref
 from collections.abc import Generator, Iterator, Mapping
 
@@ -11,13 +10,7 @@ from ml_collections import ConfigDict
 from ugatit_jax.console.errors import InputError
 from ugatit_jax.data import images
 from ugatit_jax.data.datasets import Domain, Stream
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # counts only before the import
-import tensorflow as tf
-
-# The accelerators are JAX's: TensorFlow would take all their memory.
-tf.config.set_visible_devices([], "GPU")
-tf.config.set_visible_devices([], "TPU")
+from ugatit_jax.data.host_tensorflow import tf
 
 
 def train_batches(
