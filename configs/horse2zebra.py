@@ -2,6 +2,7 @@
 
     python -m ugatit_jax.main --config=configs/horse2zebra.py
     python -m ugatit_jax.main --config=configs/horse2zebra.py:light
+    python -m ugatit_jax.main --config=configs/horse2zebra.py:cyclegan
 
 TensorFlow Datasets downloads the set on first use.
 The paper reports KID×100 7.06 ± 0.80, and 7.47 ± 0.71 back; it is the mean of two KIDs.
