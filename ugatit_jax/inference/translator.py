@@ -193,7 +193,8 @@ class Translator:
 
         def apply(weights: Any, batch: tuple[jax.Array, jax.Array]) -> tuple[Any, ...]:
             pictures, styles = batch
-            picture, looks = network(weights[there], pictures, styles, there)
+            # Floats, as what translates back is given: one program serves both.
+            picture, looks = network(weights[there], images.to_float(pictures), styles, there)
             cycles = [network(weights[way], picture, styles, way)[0] for way in back]
             return picture, looks, cycles[0] if cycles else None
 
