@@ -12,7 +12,6 @@ from ml_collections import ConfigDict
 
 from ugatit_jax.config import fields
 
-
 # Networks that two cores train in minutes.
 SMALL = {
     "ugatit": {

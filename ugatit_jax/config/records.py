@@ -46,7 +46,9 @@ def different_fields(config: ConfigDict, other: ConfigDict) -> dict[str, tuple[A
 
 def architecture_differences(config: ConfigDict, other: ConfigDict) -> dict[str, tuple[Any, Any]]:
     """Return the `different_fields` that make the parameters of one useless for the other."""
-    fields = {"method"} | find_method(config.method).architecture(config)
+    # Which parameters decay decides what the optimiser keeps.
+    fields = {"method", "train.decay_kernels_only"}
+    fields |= find_method(config.method).architecture(config)
     return {k: v for k, v in different_fields(config, other).items() if k in fields}
 
 

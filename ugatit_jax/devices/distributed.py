@@ -7,6 +7,7 @@ happens where there is only one process.
 import contextlib
 import hashlib
 import importlib.util
+import json
 import os
 import secrets
 import socket
@@ -205,6 +206,18 @@ def _check_same(name: str, value: Any) -> None:
             f"{name}: process {different[0]} has not the same as process 0; give all processes "
             "the same command, pictures and workdir"
         )
+
+
+def gather(value: Any) -> list[Any]:
+    """Return what every process gives, in their order: values that JSON can hold."""
+    if jax.process_count() == 1:
+        return [value]
+    mine = np.frombuffer(json.dumps(value).encode(), np.uint8)
+    sizes = multihost_utils.process_allgather(np.array(mine.size))
+    padded = np.zeros(sizes.max(), np.uint8)
+    padded[: mine.size] = mine
+    everyones = multihost_utils.process_allgather(padded)
+    return [json.loads(bytes(x[:size])) for x, size in zip(everyones, sizes.tolist(), strict=True)]
 
 
 def check_one_folder(folder: AnyPath) -> None:

@@ -14,12 +14,14 @@ class Identity:
     """What a run is.
 
     config: its fields, {'section.name': value}. pictures: {split: what `Domain.fingerprint` says}.
-    features: what its KIDs look at, {'extractor', 'sha256'}; None: nothing.
+    features: what its KIDs look at, {'extractor', 'sha256'}; None: nothing. broken: the pictures
+    that were left out, as `datasets.find_broken` told them.
     """
 
     config: dict[str, Any]
     pictures: dict[str, dict[str, Any]]
     features: dict[str, Any] | None
+    broken: dict[str, dict[str, str]]
 
     @classmethod
     def of(
@@ -27,16 +29,17 @@ class Identity:
         config: ConfigDict,
         pictures: dict[str, dict[str, Any]],
         features: dict[str, Any] | None,
+        broken: dict[str, dict[str, str]],
     ) -> Self:
         """Return the identity of a training with a config."""
         # As JSON gives it back: lists for tuples.
         fields = {k: list(v) if isinstance(v, tuple) else v for k, v in flatten(config).items()}
-        return cls(fields, pictures, features)
+        return cls(fields, pictures, features, broken)
 
     @classmethod
     def from_json(cls, kept: dict[str, Any]) -> Self:
         """Return what `to_json` kept. Raises `KeyError` or `TypeError` for anything else."""
-        return cls(kept["config"], kept["pictures"], kept["features"])
+        return cls(kept["config"], kept["pictures"], kept["features"], kept["broken"])
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON can hold it."""

@@ -1,7 +1,6 @@
 """The training loop: restore, step, log, sample, measure, save."""
 
 import contextlib
-import dataclasses
 import functools
 import time
 from collections.abc import Iterator
@@ -12,8 +11,6 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 from orbax.checkpoint import CheckpointManager
 
-from ugatit_jax.config.checks import check_config
-from ugatit_jax.console.errors import InputError
 from ugatit_jax.data import datasets
 from ugatit_jax.data.storage import AnyPath
 from ugatit_jax.devices import distributed, sharding
@@ -22,25 +19,12 @@ from ugatit_jax.methods import build_method
 from ugatit_jax.methods.method import Batch, Method
 from ugatit_jax.methods.state import TrainState, create_state
 from ugatit_jax.runs import checkpoints as on_disk
-from ugatit_jax.runs.directory import held, prepare_run, record_start, saved_steps
-from ugatit_jax.runs.identity import Identity
-from ugatit_jax.training.kid_curve import KidCurve
+from ugatit_jax.runs.directory import record_start
 from ugatit_jax.training.log import Log, say
 from ugatit_jax.training.samples import Sampler
+from ugatit_jax.training.start import Training, prepare
 from ugatit_jax.training.step import jit_train_step
 from ugatit_jax.training.stop import StopSignal
-
-
-@dataclasses.dataclass(frozen=True)
-class Training:
-    """A training that can begin: everything has been checked, nothing compiled."""
-
-    config: ConfigDict
-    workdir: AnyPath
-    method: Method
-    dataset: datasets.Dataset
-    kid_curve: KidCurve | None
-    identity: Identity
 
 
 def train(config: ConfigDict, workdir: AnyPath, changed: bool = False) -> int:
@@ -52,39 +36,7 @@ def train(config: ConfigDict, workdir: AnyPath, changed: bool = False) -> int:
     `FloatingPointError` when a loss is no longer finite.
     """
     with contextlib.ExitStack() as until_the_end:
-        with distributed.all_or_none() as same:
-            training = prepare(config, workdir, changed, until_the_end)
-            same["config"] = training.identity.config
-            same["pictures"] = training.identity.pictures
-            same["what KID looks at"] = training.identity.features
-            same["checkpoints"] = saved_steps(workdir)
-        distributed.check_one_folder(workdir)
-        return _train(training)
-
-
-def prepare(
-    config: ConfigDict, workdir: AnyPath, changed: bool, until_the_end: contextlib.ExitStack
-) -> Training:
-    """Check everything that a training needs, and what it was if it has begun before."""
-    devices = jax.devices()
-    method = check_config(config, len(devices), sharding.count_slices(devices))
-    before = prepare_run(workdir, config)
-    if jax.process_index() == 0:
-        until_the_end.enter_context(held(workdir))
-    dataset = datasets.scan(datasets.open_dataset(config.data), config.data.skip_bad)
-    was = before.identity if before else None
-    kid_curve = KidCurve.open(config.eval, config.data, method, dataset, workdir, was)
-    features = kid_curve.features if kid_curve else None
-    identity = Identity.of(config, dataset.fingerprints(), features)
-    if was and (differences := identity.differences(was)):
-        if not changed:
-            raise InputError(
-                f"the run in {workdir} was another: {'; '.join(differences)}. Say --continue to go "
-                "on like this, or take what it had, or another --workdir"
-            )
-        for difference in differences:
-            say(f"from here on {difference}")
-    return Training(config, workdir, method, dataset, kid_curve, identity)
+        return _train(prepare(config, workdir, changed, until_the_end))
 
 
 def _train(training: Training) -> int:
