@@ -203,8 +203,8 @@ def test_the_tile_that_pads_keeps_its_shape_within_a_heat_maps_value() -> None:
 
 def test_modes_that_there_are_not() -> None:
     with pytest.raises(InputError, match="no fit 'zoom': choose one of crop, "):
-        check_mode("zoom", light=True)
+        check_mode("zoom", any_size=True)
     with pytest.raises(InputError, match=r"fully connected layer .* choose tile, pad"):
-        check_mode("native", light=False)
-    check_mode("native", light=True)
-    check_mode("tile", light=False)
+        check_mode("native", any_size=False)
+    check_mode("native", any_size=True)
+    check_mode("tile", any_size=False)

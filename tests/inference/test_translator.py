@@ -97,7 +97,7 @@ def test_many_pictures_are_translated_as_each_alone(translator: Translator) -> N
         np.testing.assert_allclose(heatmap, alone_heat, rtol=1e-3, atol=1e-3)
 
 
-def test_any_number_of_pictures_compiles_twice_at_most(network: Network) -> None:
+def test_any_number_of_pictures_compiles_each_direction_twice_at_most(network: Network) -> None:
     config, _, params = network
     translator = Translator(mapped(config), 7, params)
     for count in (1, 2, 8, 9, 16, 19):

@@ -44,9 +44,9 @@ def train_batches(
     share = batch_size // process_count
 
     def batches_of(place: int, loader: _Loader) -> tf.data.Dataset:
-        # Two streams of one seed, and two more of others: seeds are below 2**31, and the shuffle
-        # looks at 32 bits.
-        number, stream_seed = place % 2, seed + 2**31 * (place // 2)
+        # Two streams of one seed, and further ones of the next: the shuffle of a few pictures looks
+        # at a seed's last bits alone.
+        number, stream_seed = place % 2, seed + place // 2
 
         def picture(local: tf.Tensor) -> tf.Tensor:
             step, row = local // share, local % share
