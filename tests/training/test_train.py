@@ -163,7 +163,10 @@ def test_a_run_in_a_bucket_goes_on_to_the_same_bits_and_translates(
     assert [event.step for event in events.Tensors("generator/total")] == [1, 2, 3, 4]
 
     assert translate.main([workdir, str(pictures / "testA"), f"--out={tmp_path / 'out'}"]) == 0
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"0.png", "1.png", "2.png"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        *(f"{i}.png" for i in range(3)),
+        "translated.jsonl",
+    }
 
 
 def test_checkpoints_are_kept_by_number_and_at_intervals(straight: Path) -> None:

@@ -101,6 +101,9 @@ def shared() -> ConfigDict:
     # which keeps Adam on the path of small batches with beta1 and beta2 as they are, as long as n
     # times fewer steps are enough; "linear": n, the rule for SGD.
     train.learning_rate_scaling = "none"
+    # On a GPU: sum in the same order each time, which is slower, so that a resumed run is bit for
+    # bit the one that was not stopped there, too. On TPUs and CPUs it is so anyway.
+    train.deterministic = False
     # Decay per step of a moving average of the generators, used for pictures; 0: none. Paper: none.
     train.ema_decay = 0.0
 

@@ -77,6 +77,7 @@ def load_config(path: AnyPath) -> ConfigDict:
             fields["method"] = "ugatit"
             for section, before in BEFORE_THERE_WERE.items():
                 fields[section] = before | fields.get(section, {})
+        fields["train"] = {"deterministic": False} | fields["train"]
         return ConfigDict(fields)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"cannot read the config {path}: {error!r}") from None

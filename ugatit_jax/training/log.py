@@ -4,8 +4,6 @@ import math
 import sys
 import time
 from collections.abc import Mapping
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import jax
 import numpy as np
@@ -13,9 +11,10 @@ import optax
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from ugatit_jax.data.storage import AnyPath, epath
+from ugatit_jax.data.storage import AnyPath
 from ugatit_jax.methods.method import Method, Params
 from ugatit_jax.methods.state import TrainState
+from ugatit_jax.training.events import EventFiles
 from ugatit_jax.viewing.visualize import save_png
 
 
@@ -26,17 +25,9 @@ class Log:
         self, method: Method, train: ConfigDict, every: int, workdir: AnyPath, start: int
     ) -> None:
         """`train` is the config's section, `every` the number of steps between lines."""
-        from clu import metric_writers  # imports TensorFlow
-
         self._method, self._every, self._workdir = method, every, workdir
         self._silent = jax.process_index() > 0
-        # TensorFlow cannot add to what is in a bucket, and logs in there on its own.
-        self._unsent = None if isinstance(workdir, Path) else TemporaryDirectory()
-        self._writer = metric_writers.create_default_writer(
-            self._unsent.name if self._unsent else str(workdir),
-            just_logging=self._silent,
-            asynchronous=False,
-        )
+        self._events = EventFiles(workdir, self._silent)
         self._bar = tqdm(
             total=train.steps,
             initial=start,
@@ -56,10 +47,7 @@ class Log:
 
     def __exit__(self, *exception: object) -> None:
         self._bar.close()
-        self._writer.close()
-        self._send()
-        if self._unsent:
-            self._unsent.cleanup()
+        self._events.close()
 
     def advance(
         self, step: int, state: TrainState, metrics: Mapping[str, jax.Array], force: bool
@@ -85,32 +73,28 @@ class Log:
             rates = self._rates(step)
             values |= rates | self._method.watch(state.params)
             values |= learning_rates(self._schedules, state.optimizers)
-            self._writer.write_scalars(step, values)
+            self._events.writer.write_scalars(step, values)
             shown["img/s"] = f"{rates['images_per_second']:.3g}"
+            if force:
+                self._events.send()
         self._bar.set_postfix(shown, refresh=False)
 
     def write_grid(self, step: int, grid: np.ndarray) -> None:
         """Write a sample grid, uint8 [H, W, 3], to samples/ and to TensorBoard."""
         if not self._silent:
             save_png(self._workdir / "samples" / f"step_{step:07d}.png", grid)
-        self._writer.write_images(step, {"samples": grid[None]})
-        self._writer.flush()
-        self._send()
+        self._events.writer.write_images(step, {"samples": grid[None]})
+        self._events.send()
         self._since = (step, time.monotonic())  # what took its time here was no training
 
     def write_kids(self, step: int, kids: Mapping[str, float]) -> None:
         """Write KID to the target, by direction, to TensorBoard (times 100) and to the screen."""
         scores = {f"kid_x100/{direction}": 100 * kid for direction, kid in kids.items()}
-        self._writer.write_scalars(step, scores)
+        self._events.writer.write_scalars(step, scores)
         if not self._silent:
             said = ", ".join(f"{name} {value:.2f}" for name, value in scores.items())
             self._bar.write(f"step {step}: {said}")
         self._since = (step, time.monotonic())
-
-    def _send(self) -> None:
-        if self._unsent:
-            for file in Path(self._unsent.name).iterdir():
-                epath.Path(file).copy(self._workdir / file.name, overwrite=True)
 
     def _rates(self, step: int) -> dict[str, float]:
         (since_step, since), now = self._since, time.monotonic()

@@ -139,7 +139,10 @@ class TrainSteps:
             say(f"compiling the training step{name}…")
             since = time.monotonic()
             step = jit_train_step(self._method, self._train, self._seed, self._mesh, phase, state)
-            self._compiled[phase] = step.lower(state, batch, self._fixed).compile()
+            options: dict[str, str | bool] = {}
+            if self._train.deterministic and self._mesh.devices.flat[0].platform == "gpu":
+                options["xla_gpu_deterministic_ops"] = True
+            self._compiled[phase] = step.lower(state, batch, self._fixed).compile(options)
             say(f"compiled in {time.monotonic() - since:.0f} s")
         return self._compiled[phase]
 

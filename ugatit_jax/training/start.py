@@ -13,7 +13,7 @@ from ugatit_jax.data.storage import AnyPath
 from ugatit_jax.devices import distributed
 from ugatit_jax.devices.sharding import count_slices
 from ugatit_jax.methods.method import Method
-from ugatit_jax.runs.directory import held, prepare_run, saved_steps
+from ugatit_jax.runs.directory import Before, held, prepare_run, saved_steps
 from ugatit_jax.runs.identity import Identity
 from ugatit_jax.training.kid_curve import KidCurve
 from ugatit_jax.training.log import say
@@ -52,7 +52,7 @@ def prepare(
     broken = _find_broken(dataset, was)
     with distributed.all_or_none() as same:
         dataset = datasets.leave_out(dataset, broken, config.data.skip_bad)
-        training = _identify(config, workdir, method, dataset, broken, was, changed)
+        training = _identify(config, workdir, method, dataset, broken, before, changed)
         same["config"] = training.identity.config
         same["what KID looks at"] = training.identity.features
     if errors := [error for of_split in broken.values() for error in of_split.values()]:
@@ -81,13 +81,16 @@ def _identify(
     method: Method,
     dataset: datasets.Dataset,
     broken: datasets.Broken,
-    was: Identity | None,
+    before: Before | None,
     changed: bool,
 ) -> Training:
     """Say what the run is, and check that it is what it was if it has begun before."""
+    was = before.identity if before else None
     kid_curve = KidCurve.open(config.eval, config.data, method, dataset, workdir, was)
     features = kid_curve.features if kid_curve else None
     identity = Identity.of(config, dataset.fingerprints(), features, broken)
+    if before is not None and was is None:  # a program that knew its config alone
+        was = Identity.of(before.config, identity.pictures, features, broken)
     if was and (differences := identity.differences(was)):
         if not changed:
             raise InputError(
