@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
@@ -295,7 +294,7 @@ def test_a_kind_with_penalty_trains(tiny_config: Callable[[], ConfigDict]) -> No
     config = tiny_config()
     config.update_from_flattened_dict(PRESETS["tensorflow"] | {"loss.kind": "dragan"})
     # Its vectors converge in the first steps, which changes the slopes more than learning does.
-    config.model.spectral_norm = False
+    config.model.spectral_norm, config.model.global_layers = False, 3  # it compiles longest
     config.train.batch_size = 2
     shape = (2, *config.data.image_size, 3)
     a, b = jax.random.uniform(jax.random.key(0), (2, *shape), minval=-1, maxval=1)
@@ -310,18 +309,6 @@ def test_a_kind_with_penalty_trains(tiny_config: Callable[[], ConfigDict]) -> No
     assert records[2]["generator/identity"] < records[0]["generator/identity"]
     assert records[2]["discriminator/total"] < records[0]["discriminator/total"]
     assert records[0]["discriminator/penalty"] > 0
-
-    # What it draws follows from seed and step.
-    batch = {"a": a, "b": b}
-    method, key = build_method(config), jax.random.key(config.seed)
-    terms = jax.jit(lambda *args: method.discriminator_loss(*args)[1])
-    first = jax.jit(method.first)(state.params, batch, ())
-    for number in (5, 6):
-        noise = method.draw(jax.random.fold_in(key, number), batch)
-        context = Context(batch, noise, (), state.other, ())
-        expected = terms(state.params, first, context)["penalty"]
-        _, metrics = step(state.replace(step=jnp.int32(number)), batch)
-        np.testing.assert_allclose(metrics["discriminator/penalty"], expected, rtol=1e-4)
 
 
 def test_noise_follows_from_key_and_domain(tiny_config: Callable[[], ConfigDict]) -> None:

@@ -14,13 +14,14 @@ from pytorch_golden import DATA, DISCRIMINATORS, GENERATORS, LAYERS, Golden
 from steps import creator, plain_step
 
 from ugatit_jax.config import fields
+from ugatit_jax.devices.sharding import make_mesh
 from ugatit_jax.interop import pytorch
 from ugatit_jax.methods import losses, optimizer
-from ugatit_jax.methods.method import Context
-from ugatit_jax.methods.state import TrainState
+from ugatit_jax.methods.method import Context, Method, Player
+from ugatit_jax.methods.state import TrainState, create_state
 from ugatit_jax.methods.ugatit import UGATIT, FirstPass, adversarial_terms
 from ugatit_jax.models import Translation
-from ugatit_jax.training.step import gradients
+from ugatit_jax.training.step import gradients, make_train_step
 
 STEPS = (1, 2, 3)
 
@@ -305,3 +306,42 @@ def test_bfloat16_and_rectangles_leave_state_and_losses_in_float32(variant):
     assert jax.tree.map(jnp.shape, after) == jax.tree.map(jnp.shape, state)
     for value in [*jax.tree.leaves(after), *metrics.values()]:
         assert value.dtype in (jnp.float32, jnp.int32)
+
+
+class Lottery(Method):
+    """It tells what it has drawn."""
+
+    def init(self, key: Any) -> Any:
+        return {"generators": jnp.zeros(())}, {}
+
+    def players(self, phase: str) -> tuple[Player, ...]:
+        return (Player("player", ("generators",), self.loss),)
+
+    def draw(self, key: Any, batch: Any) -> Any:
+        return jax.random.uniform(key, (len(batch["a"]),))
+
+    def loss(self, params: Any, first: Any, context: Context) -> Any:
+        drawn = context.noise.mean()
+        return params["generators"] * drawn, {"drawn": drawn}
+
+    @classmethod
+    def fields(cls) -> Any: ...
+
+    @classmethod
+    def from_config(cls, config: Any, mapped: bool = False) -> Any: ...
+
+    def translate(self, *args: Any, **kwargs: Any) -> Any: ...
+
+
+@pytest.mark.parametrize("devices", [1, 8])
+def test_what_a_step_draws_follows_from_seed_and_step_alone(devices: int) -> None:
+    train = fields.get_config().train
+    mesh = make_mesh(jax.devices()[:devices])
+    state = create_state(Lottery(), train, seed=0)
+    step = jax.jit(make_train_step(Lottery(), train, 3, mesh, "train"))
+    for number in (5, 6):
+        picture = np.zeros((8, 2, 2, 3), np.uint8)
+        _, metrics = step(state.replace(step=jnp.int32(number)), {"a": picture, "b": picture})
+        key = jax.random.fold_in(jax.random.key(3), number)
+        expected = jax.random.uniform(key, (8,)).mean()
+        np.testing.assert_allclose(metrics["player/drawn"], expected, rtol=1e-6)

@@ -69,7 +69,7 @@ def _headline(name: str, config: ConfigDict, target: Target) -> str:
 
 
 def _dtype(config: ConfigDict) -> str:
-    return np.dtype(compute_dtype(config)).name
+    return np.dtype(compute_dtype(config.dtype)).name
 
 
 def _memory(figures: Figures, chip: Chip | None) -> Iterator[str]:
