@@ -29,8 +29,8 @@ TOPOLOGIES = ("v5e:2x4", "v6e:2x4", "v4:2x2x1", "v5p:2x2x1")
 NETWORKS = ("light", "full")
 HEAD = f"""
 | slice | network | pictures per chip | GiB per chip | of | fits | pictures, at most | TFLOP \
-| ms, at best | bound | MB sent | GB/s for {EFFICIENCY:.0%} | hours | chip-hours |
-|---|---|---:|---:|---:|---|---:|---:|---:|---|---:|---:|---:|---:|
+| GB in HBM | ms, at best | bound | MB sent | GB/s for {EFFICIENCY:.0%} | hours | chip-hours |
+|---|---|---:|---:|---:|---|---:|---:|---:|---:|---|---:|---:|---:|---:|
 """
 
 
@@ -53,9 +53,10 @@ def plan_row(config: ConfigDict, topology: str, per_chip: int) -> str:
         str(most_pictures(figures, target.chip, per_chip)),
         f"{figures.flops / 1e12:.3g}",
     ]
-    if guess is None:
-        return f"| {' | '.join(cells)} |" + " |" * 6
+    if guess is None or figures.hbm_bytes is None:
+        return f"| {' | '.join(cells)} |" + " |" * 7
     cells += [
+        f"{figures.hbm_bytes / 1e9:.1f}",
         f"{guess.step * 1e3:.1f}",
         guess.bound,
         f"{wire_bytes(figures, 'ici') / 1e6:,.0f}",
@@ -90,8 +91,10 @@ def introduce(command: str, config: ConfigDict) -> str:
 - "Pictures, at most": per chip. Not compiled, unlike the memory before it, but a model: what is
   neither state nor program grows as the pictures do. That is too much for gradients, so there may
   be room for more; `config.train.remat` and `config.train.accumulate` make it.
-- "ms, at best" is a bound: arithmetic or memory at its peak, whichever takes longer, and exchanges
-  beside nothing else.
+- "GB in HBM": what the compiled program reads and writes in a chip's main memory. What stays in the
+  memory on the chip does not count.
+- "ms, at best" is arithmetic or memory at its peak, whichever takes longer, which is a bound, and
+  exchanges after that, of which a compiler may hide some.
 - "MB sent" do not depend on the number of pictures, but for the features of full networks.
 - "GB/s for {EFFICIENCY:.0%}": the speed at which a chip has to send in a ring for exchanges to take
   no more than a tenth of the time. How a number of chips scales is to be read from it, not from

@@ -88,17 +88,29 @@ def test_bytes_on_the_wire_are_those_of_a_ring(kind: str, sent: float) -> None:
 
 LOOP = """HloModule m, num_partitions=4
 
-%body (x: f32[4]) -> f32[4] {
-  %r = f32[4] all-reduce(%x), replica_groups={{0,1,2,3}}, to_apply=%add
+%body (x: (s32[], f32[4])) -> (s32[], f32[4]) {
+  %x = (s32[], f32[4]) parameter(0)
+  %i = s32[] get-tuple-element(%x), index=0
+  %y = f32[4] get-tuple-element(%x), index=1
+  %one = s32[] constant(1)
+  %next = s32[] add(%i, %one)
+  %r = f32[4] all-reduce(%y), replica_groups={{0,1,2,3}}, to_apply=%add
+  ROOT %both = (s32[], f32[4]) tuple(%next, %r)
 }
 
-%condition (x: f32[4]) -> pred[] {
+%condition (x: (s32[], f32[4])) -> pred[] {
+  %x = (s32[], f32[4]) parameter(0)
+  %i = s32[] get-tuple-element(%x), index=0
   %limit = s32[]{:T(128)} constant(5)
   ROOT %lt = pred[] compare(%i, %limit), direction=LT
 }
 
 %outer (x: f32[4]) -> f32[4] {
-  %w = f32[4] while(%x), condition=%condition, body=%body
+  %x = f32[4] parameter(0)
+  %zero = s32[] constant(0)
+  %start = (s32[], f32[4]) tuple(%zero, %x)
+  %w = (s32[], f32[4]) while(%start), condition=%condition, body=%body
+  ROOT %y = f32[4] get-tuple-element(%w), index=1
 }
 
 %start (x: f32[4]) -> f32[4] {
@@ -118,6 +130,14 @@ def test_loops_multiply_and_what_is_asynchronous_counts_once() -> None:
     assert known == ([Collective("all-reduce", 1 + 3 * 5, 16, 4)], True, True)
     unknown = find_collectives(LOOP.replace("KNOWN", "{}"))
     assert unknown == ([Collective("all-reduce", 1 + 5, 16, 4)], False, True)
+
+
+def test_an_all_reduce_of_which_each_chip_keeps_a_part_is_a_reduce_scatter() -> None:
+    fused = "%all-reduce-scatter.1 (a: f32[96]) -> f32[24] {\n"
+    line = "  %r = f32[96] all-reduce(%a), replica_groups={{0,1,2,3}}, to_apply=%add"
+    called = "  %s = f32[24] fusion(%x), kind=kCustom, calls=%all-reduce-scatter.1"
+    text = program(called).replace("ENTRY", f"{fused}{line}\n}}\n\nENTRY")
+    assert find_collectives(text).collectives == [Collective("reduce-scatter", 1, 384, 4)]
 
 
 def test_a_compiled_program() -> None:

@@ -26,10 +26,11 @@ from ugatit_jax.methods import build_method
 from ugatit_jax.methods.state import TrainState, create_state
 from ugatit_jax.planning.collectives import Collective, find_collectives
 from ugatit_jax.planning.flops import count_traced
+from ugatit_jax.planning.hbm import count_hbm_bytes
 from ugatit_jax.planning.topology import Target
 from ugatit_jax.training.step import jit_train_step
 
-FORMAT = 1  # of what is kept; raise it when the figures change their meaning
+FORMAT = 2  # of what is kept; raise it when the figures change their meaning
 # "… required for HLO temporaries (16.58G) exceeds available HBM (15.75G)"; before: "Used … of …".
 OUT_OF_MEMORY = (
     r"\(([\d.]+)([KMGT]?)\) exceeds available \w+ \(([\d.]+)([KMGT]?)\)",
@@ -69,10 +70,16 @@ class Figures:
     memory: Memory
     flops: float  # of matrix products and convolutions
     compiler_flops: float | None  # as XLA counts: all arithmetic, every loop's body once
-    bytes_accessed: float | None
+    hbm_bytes: int | None  # read and written in HBM; None where the program does not tell: no TPU
+    xla_bytes: float | None  # as XLA counts: what kernels read and write, of whichever memory
     collectives: list[Collective]
     loops_counted: bool
     compile_seconds: float
+
+    @property
+    def memory_bytes(self) -> float | None:
+        """The best that is known of the traffic between a chip and its memory."""
+        return self.xla_bytes if self.hbm_bytes is None else self.hbm_bytes
 
 
 def measure(config: ConfigDict, target: Target, say: Callable[[str], None]) -> Figures:
@@ -111,22 +118,24 @@ def measure(config: ConfigDict, target: Target, say: Callable[[str], None]) -> F
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
         memory = dataclasses.replace(memory, total=needed_memory(str(error)), refused=True)
-        figures = Figures(mesh.size, memory, flops, None, None, [], True, 0)
+        figures = Figures(mesh.size, memory, flops, None, None, None, [], True, 0)
     else:
-        figures = _figures(compiled, mesh.size, memory, flops)
+        figures = _figures(compiled, target, memory, flops)
     figures = dataclasses.replace(figures, compile_seconds=time.monotonic() - since)
     file.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(file, json.dumps(dataclasses.asdict(figures), indent=1) + "\n")
     return figures
 
 
-def _figures(compiled: Any, chips: int, memory: Memory, flops: float) -> Figures:
-    found = find_collectives(compiled.as_text())
+def _figures(compiled: Any, target: Target, memory: Memory, flops: float) -> Figures:
+    text = compiled.as_text()
+    found = find_collectives(text)
     costs = compiled.cost_analysis() or {}
     accessed, counted = costs.get("bytes accessed"), costs.get("flops")
     if found.has_loops and accessed and counted and flops > counted:
         # XLA counts the body of a loop once. Its bytes are taken to repeat as its products do.
         accessed *= flops / counted
+    in_hbm = count_hbm_bytes(text) if target.is_tpu else None
     if statistics := compiled.memory_analysis():
         program = statistics.generated_code_size_in_bytes
         total = (
@@ -138,7 +147,15 @@ def _figures(compiled: Any, chips: int, memory: Memory, flops: float) -> Figures
         )
         memory = dataclasses.replace(memory, program=program, total=total)
     return Figures(
-        chips, memory, flops, counted, accessed, found.collectives, found.counted, compile_seconds=0
+        chips=len(target.devices),
+        memory=memory,
+        flops=flops,
+        compiler_flops=counted,
+        hbm_bytes=in_hbm,
+        xla_bytes=None if target.is_tpu else accessed,
+        collectives=found.collectives,
+        loops_counted=found.counted,
+        compile_seconds=0,
     )
 
 

@@ -94,10 +94,12 @@ def _work(figures: Figures, chip: Chip | None) -> Iterator[str]:
     yield f"  {'matrix products, convolutions':<34}{_si(figures.flops)}FLOP"
     if figures.compiler_flops is not None:
         yield f"  {'all arithmetic, as XLA counts':<34}{_si(figures.compiler_flops)}FLOP"
-    if figures.bytes_accessed:
-        yield f"  {'memory read and written':<34}{_si(figures.bytes_accessed)}B"
+    if figures.memory_bytes:
+        by_xla = figures.hbm_bytes is None
+        what = "memory traffic, as XLA counts" if by_xla else "read and written in HBM"
+        yield f"  {what:<34}{_si(figures.memory_bytes)}B"
         balance = f"; the chip: {chip.flops / chip.hbm_bandwidth:.0f}" if chip else ""
-        intensity = figures.flops / figures.bytes_accessed
+        intensity = figures.flops / figures.memory_bytes
         yield f"  {'arithmetic intensity':<34}{intensity:.1f} FLOP/B{balance}"
     for each in figures.collectives:
         among = "slices" if each.network == "dcn" else "chips"
@@ -137,15 +139,20 @@ def _assumptions(figures: Figures, target: Target, guess: Estimate | None) -> It
             f"{chip.name}: {_si(chip.flops)}FLOP/s in bfloat16, {_si(chip.hbm_bandwidth)}B/s of "
             f"memory, {_si(chip.ring)}B/s sent in a ring ({chip.source})"
         )
-        yield "every unit at its peak, arithmetic beside memory, exchanges beside nothing: a bound"
+        yield "every unit at its peak, arithmetic beside memory: a bound"
+        yield "exchanges after that, as if none ran beside other work: a compiler may hide some"
         yield "matrix units do the products; XLA's count adds what other units do"
-        yield "memory traffic is XLA's: what each fusion reads and writes"
         if target.slices > 1 and chip.dcn:
             yield f"between slices: {_si(chip.dcn)}B/s per chip, its share of the host's network"
-    if guess is not None and figures.compiler_flops and figures.flops > figures.compiler_flops:
-        yield "XLA counts a loop's body once: its memory traffic is scaled as the products are"
+    if figures.hbm_bytes is not None:
+        yield "HBM: instructions read operands and write results once, as padded tiles"
+        yield "what stays on the chip does not count, nor what is read again for another tile"
+    elif figures.xla_bytes is not None:
+        yield "memory traffic is XLA's: what each kernel reads and writes, whether cached or not"
+        if figures.compiler_flops and figures.flops > figures.compiler_flops:
+            yield "XLA counts a loop's body once: its memory traffic is scaled as the products are"
     if not figures.loops_counted:
-        yield "how often a loop runs is not known: what it exchanges counts once"
+        yield "how often a loop runs is not known: what it exchanges, and moves in HBM, counts once"
     yield "JAX gives a program one device per chip; the host keeps up with reading pictures"
 
 

@@ -1,7 +1,8 @@
 """The least time that a step can take on a chip, and what follows from it.
 
 A bound, no prediction: arithmetic at its peak, or memory at its peak, whichever takes longer. What
-the chips exchange comes on top, as if nothing else were done meanwhile.
+the chips exchange comes on top, as if nothing else were done meanwhile, although a compiler can
+hide some of it.
 """
 
 from dataclasses import dataclass
@@ -63,10 +64,10 @@ def wire_bytes(figures: Figures, network: str) -> float:
 
 def estimate(figures: Figures, chip: Chip, steps: int) -> Estimate | None:
     """Return the least time of a step and of a training; None for a program that was refused."""
-    if figures.bytes_accessed is None:
+    if figures.memory_bytes is None:
         return None
     ici, dcn = (wire_bytes(figures, network) for network in ("ici", "dcn"))
-    arithmetic, memory = figures.flops / chip.flops, figures.bytes_accessed / chip.hbm_bandwidth
+    arithmetic, memory = figures.flops / chip.flops, figures.memory_bytes / chip.hbm_bandwidth
     left_for_exchanges = max(arithmetic, memory) * (1 / EFFICIENCY - 1)
     return Estimate(
         arithmetic=arithmetic,
