@@ -8,13 +8,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import torch
 from flax.traverse_util import flatten_dict
 from pytorch_golden import DATA, DISCRIMINATORS, GENERATORS, LAYERS, Golden, nhwc
 
 from ugatit_jax.config import fields
 from ugatit_jax.interop import pytorch
 from ugatit_jax.methods import build_method
-from ugatit_jax.models import REMAT, layers, minimum_size, normalization
+from ugatit_jax.models import REMAT, Generator, layers, minimum_size, normalization
 
 FULL_SIZE = json.loads((DATA / "pt_fullsize_shapes.json").read_text())
 
@@ -207,3 +208,23 @@ def test_what_rematerialisation_keeps_for_the_backward_pass(network: str) -> Non
         kept[remat] = sum(x.size for x in residuals) - parameters
     assert kept["all"] == 96 * 96 * 3  # the picture
     assert kept["all"] < kept["convolutions"] < kept["none"] / 4
+
+
+@pytest.mark.parametrize("skip", ["low", "full"])
+def test_a_skip_adds_the_input_or_its_low_frequencies(skip: str) -> None:
+    x = np.random.default_rng(0).uniform(-1, 1, (2, 16, 24, 3)).astype(np.float32)
+    generator = Generator(base_width=4, residual_blocks=1, light=True, skip=skip)
+    params = generator.init(jax.random.key(0), x)["params"]
+    nothing = params | {"to_rgb": {"kernel": jnp.zeros_like(params["to_rgb"]["kernel"])}}
+    image = generator.apply({"params": nothing}, x).image
+    expected = x
+    if skip == "low":
+        means = x.reshape(2, 4, 4, 6, 4, 3).mean((2, 4))
+        resized = torch.nn.functional.interpolate(
+            torch.tensor(means.transpose(0, 3, 1, 2)), scale_factor=4, mode="bilinear"
+        )
+        expected = resized.numpy().transpose(0, 2, 3, 1)
+    np.testing.assert_allclose(image, expected, atol=1e-6)
+    plain = generator.clone(skip="none").apply({"params": params}, x).image
+    added = generator.apply({"params": params}, x).image - image
+    np.testing.assert_allclose(jnp.tanh(added), plain, atol=1e-5)

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 from ml_collections import ConfigDict
-from readme import ROOT, commands
+from readme import ROOT
 from steps import creator
 
 from benchmarks import plan_table

@@ -5,33 +5,14 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from ugatit_jax.config.fields import get_config
 from ugatit_jax.console.errors import InputError
 from ugatit_jax.data.storage import AnyPath, write_atomically
 from ugatit_jax.methods import find_method
 
-# What runs had done before these fields were there.
-BEFORE_THERE_WERE: dict[str, dict[str, Any]] = {
-    "model": {
-        "unbiased_variance": True,
-        "affine_instance_norm": False,
-        "bias_everywhere": False,
-        "shared_cam": False,
-        "same_padding": False,
-        "rho_start": 0.9,
-        "rho_margin": 0.0,
-        "spectral_norm": True,
-    },
-    "loss": {"kind": "lsgan", "penalty": 10.0},
-    "train": {
-        "decay_kernels_only": False,
-        "tf1_epsilon": False,
-        "accumulate": 1,
-        "remat": "none",
-        "learning_rate_scaling": "none",
-    },
-    "mesh": {"model": 0},
-    "eval": {"every": 0, "pictures": 1_000, "features": "auto"},
-}
+# What runs had done before these fields were there. A field that came later has a default that
+# changes nothing; these have not.
+BEFORE_THERE_WERE = {"eval": {"every": 0}}
 
 
 def different_fields(config: ConfigDict, other: ConfigDict) -> dict[str, tuple[Any, Any]]:
@@ -73,11 +54,11 @@ def load_config(path: AnyPath) -> ConfigDict:
     try:
         fields = json.loads(path.read_text())
         fields["data"]["image_size"] = tuple(fields["data"]["image_size"])  # JSON has lists only
-        if "method" not in fields:  # there was one
-            fields["method"] = "ugatit"
-            for section, before in BEFORE_THERE_WERE.items():
-                fields[section] = before | fields.get(section, {})
-        fields["train"] = {"deterministic": False} | fields["train"]
-        return ConfigDict(fields)
+        before = get_config(fields.setdefault("method", "ugatit")).to_dict()
+        for section, values in before.items():
+            if isinstance(values, dict):
+                values |= BEFORE_THERE_WERE.get(section, {})
+                fields[section] = values | fields.get(section, {})
+        return ConfigDict(before | fields)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"cannot read the config {path}: {error!r}") from None

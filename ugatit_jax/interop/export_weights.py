@@ -32,6 +32,11 @@ def export_weights(run_dir: AnyPath, file: Path, step: Step = None) -> int:
     config, state = restore_state(run_dir, step)
     if config.method != "ugatit":
         raise InputError(f"{run_dir} is no U-GAT-IT, but {config.method}")
+    if config.model.skip != "none":
+        raise InputError(
+            f"{run_dir} has config.model.skip = {config.model.skip}; the authors' PyTorch "
+            "implementation adds nothing of the input"
+        )
     theirs = dataclasses.asdict(Conventions(rho_start=config.model.rho_start))
     for field, value in dataclasses.asdict(conventions_of(config.model)).items():
         if value != theirs[field]:

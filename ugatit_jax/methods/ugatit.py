@@ -104,6 +104,7 @@ class UGATIT(Method):
         generator = rematerialized(Generator, remat)(
             residual_blocks=model.residual_blocks,
             light=model.light,
+            skip=model.skip,
             split_over="model" if mapped and not model.light else None,
             **common,
         )

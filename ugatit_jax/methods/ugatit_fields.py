@@ -9,7 +9,7 @@ from ugatit_jax.console.errors import InputError
 from ugatit_jax.methods import rules
 from ugatit_jax.methods.losses import KINDS
 from ugatit_jax.methods.rules import Rule
-from ugatit_jax.models import INITIALIZERS, Conventions, minimum_size
+from ugatit_jax.models import INITIALIZERS, SKIPS, Conventions, minimum_size
 
 FIELDS: dict[str, Any] = {
     # How gamma and beta of AdaLIN are computed: from the flattened feature map (full, False) or
@@ -27,6 +27,10 @@ FIELDS: dict[str, Any] = {
     # First weights of convolutions and dense layers: "normal", N(0, 0.02) as in the paper, or
     # "uniform", U(±1/sqrt(fan_in)), what the authors' PyTorch implementation starts from.
     "model.initializer": "normal",
+    # What a generator adds to what its last convolution says, in the place of tanh: "none", as in
+    # the paper; "full", the input, so that it begins near the identity, for domains that share
+    # their layout; "low", the input's low frequencies alone.
+    "model.skip": "none",
     # Spectral normalisation of the discriminators, all but their 1x1 convolutions.
     "model.spectral_norm": True,
     # The rest of `model` is what the preset "tensorflow" changes.
@@ -80,6 +84,7 @@ _RULES = (
     rules.not_negative("loss.penalty"),
     rules.one_of("loss.kind", KINDS),
     rules.one_of("model.initializer", INITIALIZERS),
+    rules.one_of("model.skip", SKIPS),
     Rule(("model.rho_margin",), lambda v: 0 <= v < 1, "in [0, 1)"),
     Rule(("model.rho_start",), lambda v: 0 <= v <= 1, "in [0, 1]"),
     Rule(("model.local_layers", "model.global_layers"), lambda v: v >= 3, "3 or more"),

@@ -11,10 +11,11 @@ import jax.numpy as jnp
 
 from ugatit_jax.models.conventions import Conventions
 from ugatit_jax.models.discriminator import Discriminator, Judgement, minimum_size
-from ugatit_jax.models.generator import Generator, Translation
+from ugatit_jax.models.generator import SKIPS, Generator, Translation
 from ugatit_jax.models.layers import fan_in_uniform, power_iteration
 
 __all__ = [
+    "SKIPS",
     "Conventions",
     "Discriminator",
     "Generator",

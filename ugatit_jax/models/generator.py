@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
@@ -15,10 +16,25 @@ from ugatit_jax.models.layers import Conv, Initializer, ResidualBlock, RowParall
 from ugatit_jax.models.normalization import InstanceNorm
 
 
+def low_frequencies(x: Array) -> Array:
+    """Return pictures x [N, H, W, C] as their means over 4×4 px, enlarged bilinearly."""
+    n, height, width, channels = x.shape
+    means = x.reshape(n, height // 4, 4, width // 4, 4, channels).mean((2, 4))
+    return jax.image.resize(means, x.shape, "bilinear")
+
+
+# What of the input a generator adds to what its last convolution says, instead of tanh.
+SKIPS: dict[str, Callable[[Array], Array | None]] = {
+    "none": lambda x: None,
+    "low": low_frequencies,
+    "full": lambda x: x,
+}
+
+
 class Translation(NamedTuple):
     """What a generator returns."""
 
-    image: Array  # [N, H, W, 3], in (-1, 1)
+    image: Array  # [N, H, W, 3], in (-1, 1); with a skip it may leave that range
     cam_logits: Array  # [N, 2]; > 0: "from the source domain"
     heatmap: Array  # [N, H/4, W/4]
 
@@ -33,6 +49,7 @@ class Generator(nn.Module):
     kernel_init: Initializer = nn.initializers.normal(0.02)
     dtype: DTypeLike = jnp.float32
     split_over: str | None = None  # the mapped axis that shares the rows of the MLP's first layer
+    skip: str = "none"  # of SKIPS: what of the input is added to the last convolution's result
 
     @nn.compact
     def __call__(self, x: Array) -> Translation:
@@ -40,7 +57,7 @@ class Generator(nn.Module):
 
         A full generator takes the H and W that it was initialised with, a light one any.
         """
-        conventions, width = self.conventions, self.base_width
+        conventions, width, pictures = self.conventions, self.base_width, x
         use_bias = conventions.bias_everywhere
         conv: Callable[..., nn.Module] = functools.partial(
             Conv, use_bias=use_bias, kernel_init=self.kernel_init, dtype=self.dtype
@@ -66,8 +83,9 @@ class Generator(nn.Module):
             x = ResidualBlock(conv, conventions, name=f"decoder_{i}")(x, style)
         for i in (0, 1):
             x = UpSample(conv, conventions, width * 2 ** (1 - i), name=f"up_{i}")(x)
-        x = conv(3, 7, padding=3, name="to_rgb")(x)
-        return Translation(jnp.tanh(x.astype(cam_logits.dtype)), cam_logits, heatmap)
+        x = conv(3, 7, padding=3, name="to_rgb")(x).astype(cam_logits.dtype)
+        skipped = SKIPS[self.skip](pictures.astype(x.dtype))
+        return Translation(jnp.tanh(x) if skipped is None else skipped + x, cam_logits, heatmap)
 
 
 class StyleMLP(nn.Module):
