@@ -198,7 +198,7 @@ def test_other_features_are_told() -> None:
         (other, inception, ["KID looks at another inception-v3 and did at inception-v3"]),
         (None, lite, ["KID looks at nothing and did at efficientnet-lite0"]),
     ):
-        assert Identity({}, {}, now).differences(Identity({}, {}, then)) == said
+        assert Identity({}, {}, now, {}).differences(Identity({}, {}, then, {})) == said
 
 
 def test_a_file_keeps_an_identity(run: Run) -> None:
@@ -244,7 +244,7 @@ def test_every_start_is_recorded(tmp_path: Path, tiny_config: Callable[[], Confi
     config = tiny_config()
     record_start(tmp_path, config, None, 0)
     config.train.steps = 7
-    identity = Identity.of(config, {"train_a": {"count": 1, "sha256": "x"}}, None)
+    identity = Identity.of(config, {"train_a": {"count": 1, "sha256": "x"}}, None, {})
     record_start(tmp_path, config, identity, 3)
     assert different_fields(load_config(tmp_path / "config.json"), config) == {}
     record = json.loads((tmp_path / "run.json").read_text())
