@@ -300,3 +300,37 @@ def test_a_run_is_loaded_at_its_newest_or_at_a_given_step(
     assert (newest.step, older.step) == (12, 7)
     np.testing.assert_array_equal(older(picture, "a2b"), translator(picture, "a2b"))
     np.testing.assert_array_equal(newest(picture, "a2b"), translator(picture, "b2a"))
+
+
+def test_details_have_the_cycle_and_the_transparency(
+    network: Network, translator: Translator
+) -> None:
+    rgba = Image.fromarray(noise(HEIGHT, WIDTH, 4))
+    found = translator.details(rgba, cycle=True)
+    opaque = Image.new("RGB", rgba.size, "white")
+    opaque.paste(rgba, mask=rgba.getchannel("A"))
+    translated = translator(np.asarray(opaque))
+    np.testing.assert_array_equal(found.picture, translated)
+    np.testing.assert_array_equal(found.alpha, np.asarray(rgba)[..., 3])
+    np.testing.assert_array_equal(np.asarray(found.image), np.dstack([translated, found.alpha]))
+    _, generator, params = network
+    x = np.asarray(opaque)[None].astype(np.float32) / 127.5 - 1
+    there = generator.apply({"params": params["a2b"]}, x).image
+    back = generator.apply({"params": params["b2a"]}, there).image[0]
+    assert found.cycle is not None
+    np.testing.assert_allclose(found.cycle, (back + 1) * 127.5, atol=0.51)
+    several = translator.details([rgba, np.asarray(opaque)], fit="stretch")
+    assert [one.alpha is None for one in several] == [False, True]
+    assert several[1].image.mode == "RGB" and several[1].cycle is None
+
+
+def test_type_and_devices_can_be_chosen(network: Network, run_dir: Path) -> None:
+    picture = noise(HEIGHT, WIDTH)[..., None].repeat(3, -1)
+    on_one = Translator.load(run_dir, devices=jax.devices()[3:4])
+    assert jax.tree.leaves(on_one.weights)[0].devices() == {jax.devices()[3]}
+    exact = Translator.load(run_dir)(picture)
+    np.testing.assert_array_equal(on_one(picture), exact)
+    rough = Translator.load(run_dir, dtype="bfloat16")(picture).astype(int)
+    assert 0 < np.abs(rough - exact).max() < 16
+    with pytest.raises(InputError, match="no dtype 'float16': choose auto, float32 or bfloat16"):
+        Translator.load(run_dir, dtype="float16")

@@ -76,9 +76,9 @@ def encode(picture: np.ndarray, format: str, alpha: np.ndarray | None = None) ->
     return buffer.getvalue()
 
 
-def from_pillow(image: Image.Image) -> np.ndarray:
-    """A Pillow image as `decode` returns it: upright, over white, uint8 [H, W, 3] of sRGB."""
-    return _convert(image)[0]
+def from_pillow(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
+    """A Pillow image as `decode_with_alpha` returns a file: upright, over white, of sRGB."""
+    return _convert(image)
 
 
 def _convert(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:

@@ -1,5 +1,6 @@
 """A trained run's networks as a function from pictures to pictures."""
 
+import dataclasses
 import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,10 +15,11 @@ from ugatit_jax.console.errors import InputError
 from ugatit_jax.data import images
 from ugatit_jax.data.storage import AnyPath, open_path
 from ugatit_jax.devices.sharding import make_mesh, map_in_batches, replicated
-from ugatit_jax.inference.fit import Fitted, check_mode, fit_picture
+from ugatit_jax.inference.fit import Fitted, check_mode, fit_alpha, fit_picture
 from ugatit_jax.inference.mapped import BATCH, MappedTranslation, draw_style
 from ugatit_jax.methods import build_method
 from ugatit_jax.methods.method import Method
+from ugatit_jax.models import DTYPES
 from ugatit_jax.runs.checkpoints import Step, restore_weights
 
 Picture = np.ndarray | jax.Array | Image.Image
@@ -31,12 +33,22 @@ class Translated:
     picture: uint8 [h, w, 3], of the size that the fit says. looks: what the method shows beside it,
     such as 'attention', where U-GAT-IT's generator looked: float32 [h', w'] of any range, a quarter
     of the size or all of it. cycle: uint8 [h, w, 3], translated on, back into the first domain;
-    None where it was not asked for.
+    None where it was not asked for. alpha: uint8 [h, w], the opacity that the picture came with;
+    None for an opaque one.
     """
 
     picture: np.ndarray
     looks: dict[str, np.ndarray]
     cycle: np.ndarray | None = None
+    alpha: np.ndarray | None = None
+
+    @property
+    def image(self) -> Image.Image:
+        """The translation as a Pillow image, as transparent as the picture was."""
+        image = Image.fromarray(self.picture)
+        if self.alpha is not None:
+            image.putalpha(Image.fromarray(self.alpha))
+        return image
 
     @property
     def heatmap(self) -> np.ndarray:
@@ -55,10 +67,19 @@ class Translator:
     'native' give them in their own size. `ugatit_jax.inference.fit` says more.
     """
 
-    def __init__(self, method: Method, step: int, weights: dict[str, Any]) -> None:
-        """`method` is a mapped one; `weights` may be of one direction alone."""
+    def __init__(
+        self,
+        method: Method,
+        step: int,
+        weights: dict[str, Any],
+        devices: Sequence[jax.Device] | None = None,
+    ) -> None:
+        """`method` is a mapped one; `weights` may be of one direction alone.
+
+        devices: what to split batches over; None: all local ones.
+        """
         self.method, self.step, self.image_size = method, step, method.image_size
-        devices = jax.local_devices()
+        devices = jax.local_devices() if devices is None else devices
         self._all, self._first = make_mesh(devices), make_mesh(devices[:1])
         self._networks = {
             mesh: MappedTranslation(method, mesh) for mesh in (self._all, self._first)
@@ -68,14 +89,26 @@ class Translator:
         self.weights = jax.device_put(weights, replicated(self._all))
 
     @classmethod
-    def load(cls, run_dir: str | AnyPath, step: Step = None) -> Self:
+    def load(
+        cls,
+        run_dir: str | AnyPath,
+        step: Step = None,
+        dtype: str = "auto",
+        devices: Sequence[jax.Device] | None = None,
+    ) -> Self:
         """Read the newest checkpoint of a run directory or an export, that of `step`, or 'best'.
 
-        It takes what translates alone, and its moving average where there is one. Raises
-        `InputError` where there is no such checkpoint.
+        It takes what translates alone, and its moving average where there is one. dtype: of the
+        inputs of convolutions, 'float32' or 'bfloat16'; 'auto': what the config says. devices: what
+        to split batches over; None: all local ones. Raises `InputError` where there is no such
+        checkpoint.
         """
+        if dtype not in ("auto", *DTYPES):
+            raise InputError(f"no dtype {dtype!r}: choose auto, {' or '.join(DTYPES)}")
         config, step, weights = restore_weights(open_path(run_dir), step)
-        return cls(build_method(config, mapped=True), step, weights)
+        if dtype != "auto":
+            config.dtype = dtype
+        return cls(build_method(config, mapped=True), step, weights, devices)
 
     @overload
     def __call__(
@@ -101,6 +134,55 @@ class Translator:
         results = self._results(pictures, direction, fit)
         return _in_the_form_of(pictures, [result.picture for result in results])
 
+    @overload
+    def details(
+        self,
+        pictures: Picture,
+        direction: str = "a2b",
+        fit: str = "crop",
+        *,
+        cycle: bool = False,
+        seed: int = 0,
+    ) -> Translated: ...
+
+    @overload
+    def details(
+        self,
+        pictures: Sequence[Picture],
+        direction: str = "a2b",
+        fit: str = "crop",
+        *,
+        cycle: bool = False,
+        seed: int = 0,
+    ) -> list[Translated]: ...
+
+    def details(
+        self,
+        pictures: Pictures,
+        direction: str = "a2b",
+        fit: str = "crop",
+        *,
+        cycle: bool = False,
+        seed: int = 0,
+    ) -> Translated | list[Translated]:
+        """Translate one picture or several, and return all that there is to see of each.
+
+        pictures, direction, fit and errors are as for calling the translator. cycle: translate
+        back, too. seed: of the styles, for a method that has them.
+        """
+        results = self._results(pictures, direction, fit, cycle, seed)
+        return results[0] if _is_single(pictures) else results
+
+    @overload
+    def with_attention(
+        self, pictures: Picture, direction: str = "a2b", fit: str = "crop"
+    ) -> tuple[np.ndarray, np.ndarray]: ...
+
+    @overload
+    def with_attention(
+        self, pictures: Sequence[Picture], direction: str = "a2b", fit: str = "crop"
+    ) -> tuple[list[np.ndarray], list[np.ndarray]]: ...
+
     def with_attention(
         self, pictures: Pictures, direction: str = "a2b", fit: str = "crop"
     ) -> tuple[Any, Any]:
@@ -116,11 +198,21 @@ class Translator:
         translated = _in_the_form_of(pictures, [result.picture for result in results])
         return translated, _in_the_form_of(pictures, [result.heatmap for result in results])
 
-    def _results(self, pictures: Pictures, direction: str, fit: str) -> list[Translated]:
-        self.check(direction, fit)
+    def _results(
+        self, pictures: Pictures, direction: str, fit: str, cycle: bool = False, seed: int = 0
+    ) -> list[Translated]:
+        self.check(direction, fit, cycle)
         listed = cast(Any, [pictures] if _is_single(pictures) else pictures)
-        fitted = [self.prepare(picture, fit) for picture in listed]
-        return list(self.translate(fitted, direction))
+        arrays, alphas = [], []
+        for picture in listed:
+            array, alpha = _to_arrays(picture)
+            arrays.append(fit_picture(array, fit, self.image_size))
+            alphas.append(None if alpha is None else fit_alpha(alpha, fit, self.image_size))
+        results = self.translate(arrays, direction, cycle, seed)
+        return [
+            dataclasses.replace(result, alpha=alpha)
+            for result, alpha in zip(results, alphas, strict=True)
+        ]
 
     def check(self, direction: str, fit: str = "crop", cycle: bool = False) -> None:
         """Raise `InputError` if this is not what the networks can do."""
@@ -143,7 +235,7 @@ class Translator:
 
     def prepare(self, picture: Picture, fit: str = "crop") -> Fitted:
         """Fit one picture, as calling the translator takes it, for `translate`; in any thread."""
-        return fit_picture(_to_array(picture), fit, self.image_size)
+        return fit_picture(_to_arrays(picture)[0], fit, self.image_size)
 
     def translate(
         self,
@@ -229,12 +321,12 @@ def _in_the_form_of(pictures: Pictures, results: list[np.ndarray]) -> Any:
     if isinstance(pictures, Sequence):
         return results
     if not results:
-        _to_array(pictures)  # which says what would do
+        _to_arrays(pictures)  # which says what would do
     return np.stack(results)
 
 
-def _to_array(picture: Any) -> np.ndarray:
-    """A single picture as uint8 [h, w, 3]."""
+def _to_arrays(picture: Any) -> tuple[np.ndarray, np.ndarray | None]:
+    """A single picture as uint8 [h, w, 3], and its opacity, uint8 [h, w], if it is not opaque."""
     if isinstance(picture, Image.Image):
         try:
             return images.from_pillow(picture)
@@ -249,4 +341,4 @@ def _to_array(picture: Any) -> np.ndarray:
             f"cannot translate an array of {array.dtype} {list(array.shape)}: give uint8 in "
             f"[0, 255] of shape [h, w, 3], or [N, h, w, 3] for several pictures{hint}"
         )
-    return array
+    return array, None
