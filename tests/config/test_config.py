@@ -141,6 +141,15 @@ def test_devices_that_cannot_share_the_first_dense_layer() -> None:
         check_config(config, device_count=12)
 
 
+def test_devices_of_several_slices_share_within_one() -> None:
+    config = get_config()
+    config.train.batch_size, config.mesh.model = 16, 16
+    with pytest.raises(InputError, match=r"must divide the 8 devices .* say 8, or 0"):
+        check_config(config, device_count=16, slices=2)
+    config.mesh.model = 8
+    check_config(config, device_count=16, slices=2)
+
+
 def test_a_file_keeps_a_config(tmp_path: Path, tiny_config: Callable[[], ConfigDict]) -> None:
     config = tiny_config()
     save_config(config, tmp_path / "config.json")

@@ -28,12 +28,14 @@ from ugatit_jax.inference.mapped import MappedTranslation
 from ugatit_jax.methods import build_method
 from ugatit_jax.methods.method import shapes
 from ugatit_jax.methods.state import TrainState
+from ugatit_jax.metrics.features import INCEPTION_FILE
 from ugatit_jax.runs.checkpoints import (
     describe_checkpoint,
     open_checkpoints,
     restore_weights,
     save,
 )
+from ugatit_jax.runs.identity import Identity
 from ugatit_jax.training import loop
 from ugatit_jax.training.kid_curve import KidCurve
 
@@ -198,3 +200,24 @@ def test_a_run_without_kids_has_no_best_checkpoint(config: ConfigDict, tmp_path:
     assert describe_checkpoint(tmp_path, 7)["best_step"] is None
     with pytest.raises(InputError, match=r"knows its KID: train with config\.eval\.every, or say"):
         restore_weights(tmp_path, "best")
+
+
+def test_features_that_were_chosen_by_themselves_are_kept(
+    config: ConfigDict, tmp_path: Path
+) -> None:
+    config = config.copy_and_resolve_references()
+    config.eval.features, config.data.cache_dir = "auto", str(tmp_path)
+    method, dataset = build_method(config), open_dataset(config.data)
+
+    def features(was: Identity | None) -> dict[str, Any]:
+        curve = KidCurve.open(config.eval, config.data, method, dataset, tmp_path, was)
+        assert curve is not None
+        return curve.features
+
+    chosen = features(None)
+    assert chosen["extractor"] == "efficientnet-lite0"
+    # Since then, Inception's weights have come; these would be refused as damaged.
+    (tmp_path / INCEPTION_FILE).write_bytes(b"weights")
+    assert features(Identity({}, {}, chosen, {})) == chosen
+    with pytest.raises(InputError, match="damaged"):
+        features(None)

@@ -27,7 +27,7 @@ def prepare(config: ConfigDict, target: Target) -> ConfigDict:
     config = config.copy_and_resolve_references()
     if target.is_tpu and config.dtype == "auto":
         config.dtype = "bfloat16"  # the networks ask the devices that are here
-    check_config(config, len(target.devices))
+    check_config(config, len(target.devices), target.slices)
     return config
 
 
