@@ -61,6 +61,13 @@ class MeanKID:
     weighted_mean_kid: Combined
 
 
+def halves(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return two halves of a set of features, [n, d], drawn at random, in the set's order."""
+    order = np.random.RandomState(0).permutation(len(features))
+    half, other = (features[np.sort(part)] for part in np.array_split(order, 2))
+    return half, other
+
+
 def kid(
     x: np.ndarray,
     y: np.ndarray,

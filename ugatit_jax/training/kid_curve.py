@@ -17,7 +17,7 @@ from ugatit_jax.data.storage import AnyPath, write_atomically
 from ugatit_jax.inference.mapped import MappedTranslation
 from ugatit_jax.methods.method import Method, Params
 from ugatit_jax.metrics.features import FeatureExtractor, open_extractor
-from ugatit_jax.metrics.kid import kid
+from ugatit_jax.metrics.kid import halves, kid
 from ugatit_jax.runs.identity import Identity
 from ugatit_jax.training.log import say
 from ugatit_jax.viewing.plots import plot_kids
@@ -114,11 +114,28 @@ class KidCurve:
         point = {"step": step} | {name: dataclasses.asdict(x) for name, x in scores.items()}
         self._points = [p for p in self._points if p["step"] < step] + [point]
         if jax.process_index() == 0:
-            kept = self._protocol | {"points": self._points}
+            kept = self._protocol | self._references | {"points": self._points}
             write_atomically(self._workdir / "kid.json", json.dumps(kept, indent=2) + "\n")
-            picture = plot_kids(self._points, self._method.directions, self._extractor.name)
+            directions, name = self._method.directions, self._extractor.name
+            picture = plot_kids(self._points, directions, name, **self._references)
             write_atomically(self._workdir / "kid.png", picture)
         return {direction: score.mean for direction, score in scores.items()}
+
+    @functools.cached_property
+    def _references(self) -> dict[str, Any]:
+        """What tells whether a KID is any good, by direction: pictures as they are, and the best.
+
+        'untranslated', of the source pictures; 'target_half', of one half of the target pictures to
+        the other, where there are four.
+        """
+        ways = self._method.directions
+        found = {
+            "untranslated": {way: kid(self._real[way[0]], self._real[way[-1]]).mean for way in ways}
+        }
+        halved = {way: halves(self._real[way[-1]]) for way in ways}
+        if min(len(half) for half, _ in halved.values()) > 1:
+            found["target_half"] = {way: kid(*halved[way]).mean for way in ways}
+        return found
 
     def _loaded(self, name: str) -> Iterator[np.ndarray]:
         domain = self._pictures[name]

@@ -4,6 +4,7 @@ import math
 import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -11,10 +12,11 @@ import optax
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from ugatit_jax.data.storage import AnyPath
+from ugatit_jax.data.storage import AnyPath, write_atomically
 from ugatit_jax.methods.method import Method, Params
 from ugatit_jax.methods.state import TrainState
 from ugatit_jax.training.events import EventFiles
+from ugatit_jax.viewing.film import film
 from ugatit_jax.viewing.visualize import save_png
 
 
@@ -86,6 +88,13 @@ class Log:
         self._events.writer.write_images(step, {"samples": grid[None]})
         self._events.send()
         self._since = (step, time.monotonic())  # what took its time here was no training
+
+    def write_film(self) -> None:
+        """Make samples/evolution.webp of the grids that there are, where these lie in a folder."""
+        if self._silent or not isinstance(self._workdir, Path):
+            return
+        if grids := sorted((self._workdir / "samples").glob("step_*.png")):
+            write_atomically(self._workdir / "samples" / "evolution.webp", film(grids))
 
     def write_kids(self, step: int, kids: Mapping[str, float]) -> None:
         """Write KID to the target, by direction, to TensorBoard (times 100) and to the screen."""

@@ -103,6 +103,8 @@ def _run(training: Training, mesh: Mesh, state: TrainState, checkpoints: Checkpo
                 on_disk.save(checkpoints, method, state, kids)
             if last:
                 break
+        if step == steps:
+            log.write_film()
     if step < steps:
         say(f"stopped at step {step}, saved; the same command goes on from there")
     return step

@@ -10,9 +10,17 @@ from ugatit_jax.viewing.visualize import DIRECTION_TITLES
 
 
 def plot_kids(
-    points: Sequence[Mapping[str, Any]], directions: Sequence[str], extractor: str
+    points: Sequence[Mapping[str, Any]],
+    directions: Sequence[str],
+    extractor: str,
+    untranslated: Mapping[str, float],
+    target_half: Mapping[str, float] | None = None,
 ) -> bytes:
-    """Draw KID×100 of the directions over the steps, with the best step marked, as a PNG file."""
+    """Draw KID×100 of the directions over the steps, with the best step marked, as a PNG file.
+
+    untranslated, target_half: KID by direction of the pictures before translation, and of one half
+    of the target pictures to the other: what a translation has to beat, and the best there can be.
+    """
     figure = Figure(figsize=(8, 4.5), dpi=120, layout="constrained")
     axes = figure.subplots()
     steps = [point["step"] for point in points]
@@ -23,7 +31,17 @@ def plot_kids(
         )
         (line,) = axes.plot(steps, means, marker="o", markersize=3, label=title)
         low, high = ([m + sign * s for m, s in zip(means, stds, strict=True)] for sign in (-1, 1))
-        axes.fill_between(steps, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
+        colour = line.get_color()
+        axes.fill_between(steps, low, high, color=colour, alpha=0.15, linewidth=0)
+        axes.axhline(
+            100 * untranslated[direction],
+            color=colour,
+            linestyle="--",
+            linewidth=1,
+            label=f"untranslated, {title}",
+        )
+        if target_half:
+            axes.axhline(100 * target_half[direction], color=colour, linestyle=":", linewidth=1)
     best = min(points, key=lambda point: sum(point[way]["mean"] for way in directions))["step"]
     axes.axvline(best, color="grey", linestyle=":", label=f"best, step {best:,}")
     subsets = "{subsets} subsets of {subset_size:,}".format(**points[-1][directions[0]])
