@@ -1,14 +1,15 @@
 """Whole evaluations on small files: of a run, and of folders."""
 
 import json
+import weakref
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from likeness import noise, ssim_by_tensorflow
 from PIL import Image
-from test_similarity import noise, ssim_by_scipy
 
 from ugatit_jax import translate as translating
 from ugatit_jax.config.checks import load_config, save_config
@@ -17,6 +18,7 @@ from ugatit_jax.console.errors import InputError
 from ugatit_jax.data import emoji
 from ugatit_jax.data.datasets import Domain
 from ugatit_jax.evaluate import main
+from ugatit_jax.evaluation import evaluating
 from ugatit_jax.evaluation.evaluating import evaluate_folders, evaluate_run, translate_into
 from ugatit_jax.inference.translator import Translator
 from ugatit_jax.metrics.features import open_extractor
@@ -24,6 +26,7 @@ from ugatit_jax.metrics.kid import kid
 from ugatit_jax.models import build_generator
 from ugatit_jax.runs.checkpoints import open_checkpoints, save
 from ugatit_jax.training.step import TrainState
+from ugatit_jax.viewing.gallery import GallerySection
 
 
 def write_domain(folder: Path, names: list[str], seed: int = 0) -> Domain:
@@ -142,7 +145,7 @@ def test_a_run_is_evaluated_into_its_directory(
     row = report["directions"]["a2b"]["rows"]["translated"]
     assert (row["pictures"], row["target_pictures"]) == (6, 2)
     assert row["kid_x100"]["mean"] == pytest.approx(100 * kid(*features).mean, rel=1e-4)
-    ssims = [ssim_by_scipy(x, noise(16, 16, 3, seed=2 + i)) for i, x in enumerate(fakes)]
+    ssims = [ssim_by_tensorflow(x, noise(16, 16, 3, seed=2 + i)) for i, x in enumerate(fakes)]
     assert row["to_input"]["ssim"] == pytest.approx(np.mean(ssims), abs=1e-4)
     page = (folder / "index.html").read_text(encoding="utf-8")
     assert page.count("<img ") == 3 * (6 + 2)
@@ -172,7 +175,7 @@ def test_known_counterparts_are_scored(run_dir: Path, tmp_path: Path) -> None:
         for row, pictures in (("translated", translations), ("untranslated", inputs)):
             pairs = list(zip(pictures, truths, strict=True))
             l1s = [np.abs(x - y).mean() / 255 for x, y in pairs]
-            ssims = [ssim_by_scipy(x, y) for x, y in pairs]
+            ssims = [ssim_by_tensorflow(x, y) for x, y in pairs]
             scores = report["directions"][direction]["rows"][row]["to_counterpart"]
             assert scores["l1"] == pytest.approx(np.mean(l1s))
             assert scores["ssim"] == pytest.approx(np.mean(ssims), abs=1e-4)
@@ -243,7 +246,7 @@ def test_folders_of_any_program_are_scored(
     names = {picture["name"]: picture for picture in scores["per_picture"]}
     for name, before in (("a.png", "a.jpg"), ("x/b.png", "x/b.jpg")):
         pair = (np.asarray(Image.open(x)) for x in (Path("fake", name), Path("before", before)))
-        assert names[name]["ssim_to_input"] == pytest.approx(ssim_by_scipy(*pair), abs=1e-4)
+        assert names[name]["ssim_to_input"] == pytest.approx(ssim_by_tensorflow(*pair), abs=1e-4)
 
     report, folder = evaluate_folders(Path("fake"), Path("real"), out=Path("two"))
     assert (
@@ -270,6 +273,30 @@ def test_pictures_of_other_names_are_no_pairs(tmp_path: Path) -> None:
     report, _ = evaluate_folders(*folders, out=tmp_path / "report")
     to_input = report["directions"]["translated"]["rows"]["translated"]["to_input"]
     assert to_input == pytest.approx({"ssim": 1, "l1": 0, "feature_distance": 0}, abs=1e-5)
+
+
+def test_the_page_holds_one_row_of_pictures_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, seed in (("fake", 0), ("real", 20)):
+        write_domain(tmp_path / name, NAMES, seed=seed)
+    loaded: list[weakref.ref[np.ndarray]] = []
+    load = Domain.load
+
+    def load_and_note(domain: Domain, i: int) -> np.ndarray:
+        loaded.append(weakref.ref(picture := load(domain, i)))
+        return picture
+
+    def write(path: Path, title: str, sections: dict[str, GallerySection], *_: object) -> None:
+        for section in sections.values():
+            for row in section.rows:
+                assert sum(picture() is not None for picture in loaded) <= 2 * len(row.pictures)
+
+    monkeypatch.setattr(Domain, "load", load_and_note)
+    monkeypatch.setattr(evaluating, "write_gallery", write)
+    fake, real = tmp_path / "fake", tmp_path / "real"
+    evaluate_folders(fake, real, fake, out=tmp_path / "report")
+    assert len(loaded) > 30
 
 
 def test_what_lies_beside_translations_is_not_scored(

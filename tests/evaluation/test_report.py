@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from likeness import noise, ssim_by_tensorflow
 from PIL import Image
-from test_similarity import noise, ssim_by_scipy
 
 from benchmarks.fidelity import torch_fidelity
 from ugatit_jax.data.datasets import Domain
@@ -99,7 +99,7 @@ def test_pictures_are_compared_with_their_inputs_and_counterparts(
         cosine = (f * g).sum(1) / np.linalg.norm(f, axis=1) / np.linalg.norm(g, axis=1)
         return {
             "feature_distance": list(1 - cosine),
-            "ssim": [ssim_by_scipy(a[i], b[i]) for i in indices],
+            "ssim": [ssim_by_tensorflow(a[i], b[i]) for i in indices],
             "l1": [np.abs(a[i].astype(float) - b[i]).mean() / 255 for i in indices],
         }
 

@@ -257,19 +257,21 @@ def _section(
     shown = ranking
     if len(ranking) > 2 * GALLERY_ENDS:
         shown = [*ranking[:GALLERY_ENDS], *ranking[-GALLERY_ENDS:]]
-    rows = []
-    for i in shown:
+
+    def row(i: int) -> GalleryRow:
         pictures = {caption: domain.load(i) for caption, domain in columns.items()}
         if heatmaps:
             pictures["attention"] = attention_overlay(pictures["input"], heatmaps[i])
         title = columns["translation"].names[i]
         if distance:
             title += f" · {scores['per_picture'][i][distance]:.3f}"
-        rows.append(GalleryRow(title, pictures))
+        return GalleryRow(title, pictures)
+
     said = f"From best to worst by {distance.replace('_', ' ')}." if distance else ""
     if len(shown) < len(ranking):
         said += f" The {GALLERY_ENDS} best and the {GALLERY_ENDS} worst of {len(ranking):,}."
-    return GallerySection(rows, tables(scores), said)
+    # One row of pictures in memory at a time: they may be large.
+    return GallerySection(map(row, shown), tables(scores), said)
 
 
 def _write(
