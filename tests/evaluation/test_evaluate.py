@@ -99,9 +99,16 @@ def run_dir(translator: Translator, tmp_path: Path) -> Path:
     config.data.source = str(data)
     run.mkdir()
     save_config(config, run / "config.json")
+    save_step(run, translator, 1200)
+    return run
+
+
+def save_step(
+    run: Path, translator: Translator, step: int, kids: dict[str, float] | None = None
+) -> None:
     nothing = np.zeros(1)  # for what translating does not read
     state = TrainState(
-        step=jnp.asarray(1200),
+        step=jnp.asarray(step),
         generators=translator.params,
         discriminators=nothing,
         spectral=nothing,
@@ -109,9 +116,8 @@ def run_dir(translator: Translator, tmp_path: Path) -> Path:
         discriminator_optimizer=nothing,
         ema=None,
     )
-    with open_checkpoints(run, config) as checkpoints:
-        save(checkpoints, state)
-    return run
+    with open_checkpoints(run, translator.config) as checkpoints:
+        save(checkpoints, state, kids)
 
 
 def test_a_run_is_evaluated_into_its_directory(
@@ -155,6 +161,23 @@ def test_a_run_is_evaluated_into_its_directory(
     )["name"]
     other = {"a.png": "b.png", "b.png": "a.png"}[best]
     assert page.index(f"{best} ·") < page.index(f"{other} ·")
+
+
+def test_a_step_that_was_chosen_by_these_pictures_is_called_so(
+    translator: Translator, run_dir: Path, tmp_path: Path
+) -> None:
+    save_step(run_dir, translator, 1300, {"a2b": 0.1, "b2a": 0.1})
+    other = tmp_path / "other"
+    for split in ("trainA", "trainB", "testA", "testB"):
+        write_domain(other / split, ["a.png", "b.png"], seed=90)
+    for step, data, said in (("best", "", True), (None, "", False), ("best", str(other), False)):
+        report, folder = evaluate_run(run_dir, step, data, limit=2, overwrite=True)
+        assert report["checkpoint"]["is"] == ["newest", "best"]
+        for file in ("report.md", "index.html"):
+            text = (folder / file).read_text(encoding="utf-8")
+            assert (
+                "Step 1,300 was chosen: of all saved steps it had the lowest KID" in text
+            ) == said
 
 
 def test_known_counterparts_are_scored(run_dir: Path, tmp_path: Path) -> None:

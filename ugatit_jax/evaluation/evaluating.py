@@ -62,6 +62,8 @@ def evaluate_run(
     translator = Translator.load(run_dir, step)
     checkpoint = describe_checkpoint(run_dir, translator.step)
     config = translator.config.data
+    # A number may name the best step, too; the newest was not chosen.
+    chosen = step is not None and "best" in checkpoint["is"] and data in ("", config.source)
     config.source = data or config.source
     test_a, test_b, paired, counts = _test_pictures(config, limit)
     extractor = open_extractor(features, config.cache_dir)
@@ -69,6 +71,7 @@ def evaluate_run(
     report: Report = {
         "run": str(resolve(run_dir)),
         "checkpoint": checkpoint,
+        "chosen_on_these_pictures": chosen,
         "data": config.source,
         "image_size": list(translator.image_size),
         "scored": counts,

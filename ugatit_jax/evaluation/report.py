@@ -218,8 +218,9 @@ def notes(report: Report) -> list[str]:
     """What the numbers of a report are, and what they are not; a sentence or two each.
 
     report: 'directions', each as `score` returns it, and maybe with 'unpaired', why what was not
-    compared one by one; and 'features', a description of the extractor ('extractor', 'dimension',
-    'sha256', 'preprocessing').
+    compared one by one; 'features', a description of the extractor ('extractor', 'dimension',
+    'sha256', 'preprocessing'); and for a run maybe 'chosen_on_these_pictures', true where the same
+    pictures told which 'checkpoint' is scored.
     """
     features = report["features"]
     rows = [row for scores in report["directions"].values() for row in scores["rows"].values()]
@@ -227,6 +228,13 @@ def notes(report: Report) -> list[str]:
         f"Features: {features['extractor']}, {features['dimension']:,} of them, weights "
         f"sha256 {features['sha256'][:8]}…; {features['preprocessing']}."
     ]
+    if report.get("chosen_on_these_pictures"):
+        lines.append(
+            f"Step {report['checkpoint']['step']:,} was chosen: of all saved steps it had the "
+            "lowest KID, on test pictures that are among these. So its scores here are better than "
+            "on pictures that nothing was chosen by, the more so the fewer there are. To report "
+            "them, score other pictures (--data), or the newest step."
+        )
     for scores in report["directions"].values():
         for what, why in scores.get("unpaired", {}).items():
             lines.append(f"Not compared one by one with {what}, as names do not tell pairs: {why}.")
