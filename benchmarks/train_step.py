@@ -11,43 +11,50 @@ import time
 import jax
 import numpy as np
 
-from ugatit_jax.config import fields as default
+from ugatit_jax.config import fields
 from ugatit_jax.config.checks import check_config
 from ugatit_jax.console.errors import exit_on_input_error
 from ugatit_jax.devices import sharding
+from ugatit_jax.methods import build_method
+from ugatit_jax.methods.state import create_state
 from ugatit_jax.models import compute_dtype
-from ugatit_jax.training.step import create_state, jit_train_step
+from ugatit_jax.training.step import jit_train_step
 
 
 def measure(variant: str, size: int, width: int, batch_size: int, dtype: str, steps: int) -> str:
     """Return a row of the table."""
-    config = default.get_config(variant.replace("full", ""))
+    config = fields.get_config(variant.replace("full", ""))
     config.data.image_size, config.model.base_width = (size, size), width
     config.train.batch_size, config.dtype = batch_size, dtype
-    check_config(config, jax.device_count())
-    mesh = sharding.training_mesh(config)
-    state = sharding.create_on(mesh, functools.partial(create_state, config))
+    method, train = check_config(config, jax.device_count()), config.train
+    mesh = sharding.training_mesh(method.split, config.mesh.model)
+    create = functools.partial(create_state, build_method(config), train, config.seed)
+    state = sharding.create_on(mesh, create, method.split)
     rng = np.random.default_rng(0)
     pictures = {d: rng.integers(0, 256, (batch_size, size, size, 3), np.uint8) for d in "ab"}
     batch = sharding.place_batch(pictures, mesh)
 
     since = time.perf_counter()
-    step = jit_train_step(config, mesh).lower(state, batch).compile()
+    step = (
+        jit_train_step(method, train, config.seed, mesh, "train", state)
+        .lower(state, batch, method.fixed())
+        .compile()
+    )
     compiled = time.perf_counter() - since
     costs, memory = step.cost_analysis() or {}, step.memory_analysis()
     flops = costs.get("flops", math.nan)
     bytes_ = memory.argument_size_in_bytes + memory.temp_size_in_bytes if memory else math.nan
-    state, metrics = step(state, batch)
+    state, metrics = step(state, batch, method.fixed())
     times = []
     for _ in range(steps):
         jax.block_until_ready(metrics)
         since = time.perf_counter()
-        state, metrics = step(state, batch)
+        state, metrics = step(state, batch, method.fixed())
         jax.block_until_ready(metrics)
         times.append(time.perf_counter() - since)
     seconds = float(np.median(times))
     return (
-        f"| {variant} | {batch_size} | {np.dtype(compute_dtype(config)).name} "
+        f"| {variant} | {batch_size} | {np.dtype(compute_dtype(config.dtype)).name} "
         f"| {seconds * 1e3:.1f} | {2 * batch_size / seconds:.1f} | {flops / 1e9:.0f} "
         f"| {flops / seconds / 1e12:.2f} | {bytes_ / 2**30:.1f} | {compiled:.0f} |"
     )

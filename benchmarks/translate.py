@@ -4,6 +4,7 @@ python -m benchmarks.translate
 """
 
 import argparse
+import functools
 import os
 import subprocess
 import sys
@@ -17,37 +18,34 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-from ugatit_jax.config import fields as default
-from ugatit_jax.config.checks import save_config
+from ugatit_jax.config.fields import get_config
+from ugatit_jax.config.records import load_config, save_config
 from ugatit_jax.devices.runtime import set_up_jax
 from ugatit_jax.inference.translator import Translator
-from ugatit_jax.models import build_generator
+from ugatit_jax.methods import build_method
+from ugatit_jax.methods.method import weight_shapes
+from ugatit_jax.methods.state import TrainState
 from ugatit_jax.runs.checkpoints import open_checkpoints, save
-from ugatit_jax.training.step import TrainState
 
 ROOT = Path(__file__).parents[1]
 
 
 def make_run(folder: Path, variant: str, size: int, width: int) -> None:
     """Write a run directory with random generators and nothing else."""
-    config = default.get_config(variant.replace("full", ""))
+    config = get_config(variant.replace("full", ""))
     config.data.image_size, config.model.base_width = (size, size), width
-    shapes = jax.eval_shape(
-        build_generator(config).init, jax.random.key(0), jnp.zeros((1, size, size, 3))
-    )
-    rng = np.random.default_rng(0)
-    params = {
+    method, rng = build_method(config), np.random.default_rng(0)
+    generators = {
         direction: jax.tree.map(
-            lambda x: rng.normal(scale=0.02, size=x.shape).astype(np.float32), shapes["params"]
+            lambda x: rng.normal(scale=0.02, size=x.shape).astype(np.float32),
+            weight_shapes(method, direction),
         )
-        for direction in ("a2b", "b2a")
+        for direction in method.directions
     }
-    nothing: Any = np.zeros(1)
-    fields = {name: nothing for name in TrainState.__dataclass_fields__}
-    fields |= {"step": jnp.asarray(1), "generators": params, "ema": None}
+    state = TrainState(jnp.asarray(1), {"generators": generators}, {}, {}, ema=None)
     save_config(config, folder / "config.json")
-    with open_checkpoints(folder, config) as checkpoints:
-        save(checkpoints, TrainState(**fields))
+    with open_checkpoints(folder, config.checkpoint) as checkpoints:
+        save(checkpoints, method, state)
 
 
 def time_start(folder: Path, size: int) -> tuple[float, float]:
@@ -75,9 +73,9 @@ def time_pictures(folder: Path, size: int, count: int) -> tuple[float, float]:
     """Seconds per picture of the translator, and of the bare network with batches of eight."""
     translator = Translator.load(folder)
     pictures = np.random.default_rng(0).integers(0, 256, (count, size, size, 3), np.uint8)
-    generator = build_generator(translator.config)
-    network: Any = jax.jit(generator.apply)
-    params = {"params": jax.tree.map(lambda x: x.addressable_data(0), translator.params["a2b"])}
+    method = build_method(load_config(folder / "config.json"))
+    network: Any = jax.jit(functools.partial(method.translate, direction="a2b"))
+    params = jax.tree.map(lambda x: x.addressable_data(0), translator.weights["a2b"])
     batch = jnp.asarray(pictures[:8], jnp.float32) / 127.5 - 1
     translator(pictures[:2]), jax.block_until_ready(network(params, batch))
     ours, bare = [], []

@@ -1,1 +1,4 @@
-"""Experiments. Every file has a `get_config(variant)`; every field is explained in default.py."""
+"""Experiments. Every file has a `get_config(variant)`.
+
+`ugatit_jax/config/fields.py` explains every field.
+"""

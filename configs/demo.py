@@ -10,21 +10,30 @@ features 13.8 (7.0).
 
 from ml_collections import ConfigDict
 
-from ugatit_jax.config import fields as default
+from ugatit_jax.config import fields
+
+# Networks that two cores train in minutes.
+SMALL = {
+    "ugatit": {
+        "model.light": True,
+        "model.base_width": 24,
+        "model.residual_blocks": 1,
+        "model.local_layers": 4,
+        "model.global_layers": 6,
+        "model.initializer": "uniform",
+        "train.learning_rate": 4e-4,
+    },
+    "cyclegan": {"model.base_width": 24, "model.residual_blocks": 3},
+}
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """A small light network on the data set that comes with the project."""
-    config = default.get_config(variant or "light")
+    """A small network on the data set that comes with the project; `variant`: maybe a method."""
+    config = fields.get_config(variant)
+    config.update_from_flattened_dict(SMALL.get(config.method, {}))
     config.data.source = "emoji"
     config.data.image_size = (64, 64)
-    config.model.base_width = 24
-    config.model.residual_blocks = 1
-    config.model.local_layers = 4
-    config.model.global_layers = 6
-    config.model.initializer = "uniform"
     config.train.steps = 1_200
-    config.train.learning_rate = 4e-4
     config.train.ema_decay = 0.995
     config.log_every = 20
     config.samples.every = 200

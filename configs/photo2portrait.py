@@ -10,11 +10,11 @@ Hardware, time per step and score of ours: not yet run.
 
 from ml_collections import ConfigDict
 
-from ugatit_jax.config import fields as default
+from ugatit_jax.config import fields
 
 
 def get_config(variant: str = "") -> ConfigDict:
     """The paper's setting; `variant` "light" for the light generators."""
-    config = default.get_config(variant)
+    config = fields.get_config(variant)
     config.data.source = "data/photo2portrait"
     return config

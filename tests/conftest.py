@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 CACHE_HOME = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
@@ -54,6 +55,22 @@ def bucket() -> Iterator[Store]:
         yield store
 
 
+@pytest.fixture(scope="module")
+def compiled_once() -> Iterator[None]:
+    """For files whose trainings all take one step: to compile it is half of a training's time."""
+    from ugatit_jax.training.loop import TrainSteps  # imports much that few tests need
+
+    compile_step, compiled = TrainSteps.compile, []
+
+    def compile_once(*args: Any) -> jax.stages.Compiled:
+        compiled[:] = compiled or [compile_step(*args)]
+        return compiled[0]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TrainSteps, "compile", compile_once)
+        yield
+
+
 @pytest.fixture(scope="session")
 def tiny_flags(pictures: Path) -> list[str]:
     """The command line of a training that takes seconds on eight virtual devices.
@@ -85,4 +102,4 @@ def tiny_flags(pictures: Path) -> list[str]:
 @pytest.fixture(scope="session")
 def tiny_config(tiny_flags: list[str]) -> Callable[[], ConfigDict]:
     """A function that returns the config of `tiny_flags`, a new one to change at will."""
-    return lambda: parse_flags(tiny_flags)[0]
+    return lambda: parse_flags(tiny_flags).config

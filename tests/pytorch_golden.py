@@ -1,10 +1,11 @@
 """What the authors' PyTorch implementation was recorded to do, in our names and layouts.
 
-The files are in tests/data: pt_light.npz (width 4, batch 2) and pt_full.npz (width 3, batch 1),
+The files are in tests/golden: pt_light.npz (width 4, batch 2) and pt_full.npz (width 3, batch 1),
 both 96 px and 2 residual blocks; three training steps each, recorded in float32, losses also
 in float64.
 """
 
+import dataclasses
 import json
 from functools import cached_property
 from pathlib import Path
@@ -13,9 +14,10 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from ugatit_jax.config import fields as default
+from ugatit_jax.config import fields
 from ugatit_jax.interop import pytorch
 from ugatit_jax.interop.pytorch import DISCRIMINATORS, GENERATORS
+from ugatit_jax.methods.ugatit import UGATIT
 
 DATA = Path(__file__).parent / "golden"
 LAYERS = {"local": 5, "global": 7}
@@ -41,7 +43,7 @@ class Golden:
     @cached_property
     def config(self) -> ConfigDict:
         theirs = json.loads(str(self.arrays["config_json"]))
-        config = default.get_config("light" if theirs["light"] else "")
+        config = fields.get_config("light" if theirs["light"] else "")
         config.dtype = "float32"
         config.model.base_width = theirs["ch"]
         config.model.residual_blocks = theirs["n_blocks"]
@@ -64,6 +66,20 @@ class Golden:
             both = pytorch.import_discriminator(self.state_dict(f"{when}/{name}/"), LAYERS[scale])
             params[domain][scale], spectral[domain][scale] = both
         return params, spectral
+
+    @cached_property
+    def method(self) -> UGATIT:
+        """Its networks compute in `dtype`."""
+        method = UGATIT.from_config(self.config)
+        nets = {scale: net.clone(dtype=self.dtype) for scale, net in method.discriminators.items()}
+        generator = method.generator.clone(dtype=self.dtype)
+        return dataclasses.replace(method, generator=generator, discriminators=nets)
+
+    def params(self, when: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Parameters of all networks, and what moves without a gradient, as a method has them."""
+        discriminators, spectral = self.discriminators(when)
+        generators = self.generators(when)
+        return {"generators": generators, "discriminators": discriminators}, {"spectral": spectral}
 
     def batch(self, step: int) -> dict[str, np.ndarray]:
         """The pictures of a step: 8-bit levels / 127.5 - 1, as rounded to float32 in recording."""

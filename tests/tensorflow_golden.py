@@ -1,10 +1,11 @@
 """What the authors' TensorFlow implementation was recorded to do, in our names and layouts.
 
-The files are in tests/data: tf_light.npz and tf_full.npz (width 3, 96 px), tf_light_nosn.npz (width
-2, 48 px, no spectral normalisation); 4 residual blocks, batch 1, float32. Each has AdaLIN's
+The files are in tests/golden: tf_light.npz and tf_full.npz (width 3, 96 px), tf_light_nosn.npz
+(width 2, 48 px, no spectral normalisation); 4 residual blocks, batch 1, float32. Each has AdaLIN's
 smoothing (our rho_margin of 0.1) on, 'smooth', and off, 'nosmooth'.
 """
 
+import dataclasses
 import json
 from functools import cached_property
 from pathlib import Path
@@ -14,9 +15,10 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
-from ugatit_jax.config import fields as default
+from ugatit_jax.config import fields
 from ugatit_jax.interop import tensorflow as interop
 from ugatit_jax.interop.tensorflow import DISCRIMINATORS, GENERATORS
+from ugatit_jax.methods.ugatit import UGATIT
 
 DATA = Path(__file__).parent / "golden"
 CASES = ("light", "full", "light_nosn")
@@ -35,7 +37,7 @@ class Golden:
 
     @cached_property
     def config(self) -> ConfigDict:
-        config = default.get_config("light,tensorflow" if self.theirs["light"] else "tensorflow")
+        config = fields.get_config("light,tensorflow" if self.theirs["light"] else "tensorflow")
         config.dtype = "float32"
         config.model.base_width = self.theirs["ch"]
         config.model.local_layers = self.layers["local"]
@@ -73,6 +75,20 @@ class Golden:
                 interop.import_spectral(variables, layers) if spectral_norm else {}
             )
         return params, spectral
+
+    @cached_property
+    def method(self) -> UGATIT:
+        """Its networks compute in `dtype`."""
+        method = UGATIT.from_config(self.config)
+        nets = {scale: net.clone(dtype=self.dtype) for scale, net in method.discriminators.items()}
+        generator = method.generator.clone(dtype=self.dtype)
+        return dataclasses.replace(method, generator=generator, discriminators=nets)
+
+    def params(self, when: str = "var") -> tuple[dict[str, Any], dict[str, Any]]:
+        """Parameters of all networks, and what moves without a gradient, as a method has them."""
+        discriminators, spectral = self.discriminators(when)
+        generators = self.generators(when)
+        return {"generators": generators, "discriminators": discriminators}, {"spectral": spectral}
 
     def names(self) -> dict[str, tuple[Any, ...]]:
         """{their full name: ('a2b' or ('a', 'local'), our name)}, of the trained variables."""

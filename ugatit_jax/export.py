@@ -15,7 +15,8 @@ from collections.abc import Sequence
 
 from ugatit_jax.console.errors import Parser, exit_on_input_error
 from ugatit_jax.data.storage import folder_argument, path_argument
-from ugatit_jax.inference.exporting import DIRECTIONS, export_run
+from ugatit_jax.inference.exporting import export_run
+from ugatit_jax.methods.method import DIRECTIONS
 from ugatit_jax.models import DTYPES
 from ugatit_jax.runs.checkpoints import parse_step
 
@@ -40,11 +41,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--dtype", choices=DTYPES, default="float32", help="of the weights; default: float32"
     )
     parser.add_argument(
-        "--direction", choices=(*DIRECTIONS, "both"), default="both", help="default: both"
+        "--direction", choices=(*DIRECTIONS, "both"), default="both", help="default: all there are"
     )
     parser.add_argument("--overwrite", action="store_true", help="an earlier export")
     args = parser.parse_args(argv)
-    directions = DIRECTIONS if args.direction == "both" else (args.direction,)
+    directions = None if args.direction == "both" else (args.direction,)
     description = export_run(
         args.run_dir, args.out, args.step, args.dtype, directions, args.overwrite
     )

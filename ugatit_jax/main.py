@@ -19,11 +19,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     That is 130 for a run that was stopped, and 3 for one that diverged, which would do so again;
     2 for a mistake, and 75 for what cannot be read now and may be later, are `InputError`'s.
     """
-    config, workdir, cluster = parse_flags(sys.argv[1:] if argv is None else argv)
-    distributed.start(cluster)
+    command = parse_flags(sys.argv[1:] if argv is None else argv)
+    distributed.start(command.cluster)
     set_up_jax()
     try:
-        return 0 if train(config, workdir) >= config.train.steps else 130
+        reached = train(command.config, command.workdir, command.changed)
+        return 0 if reached >= command.config.train.steps else 130
     except FloatingPointError as error:
         print(f"error: {error}", file=sys.stderr)
         return DIVERGED

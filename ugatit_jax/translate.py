@@ -29,9 +29,10 @@ from ugatit_jax.inference.attention_maps import DiscriminatorAttention
 from ugatit_jax.inference.files import FileTranslator, write_page
 from ugatit_jax.inference.jobs import Options, make_folders, plan, still_to_do
 from ugatit_jax.inference.record import Made, Record, checksum
-from ugatit_jax.inference.translator import DIRECTIONS, Translator
+from ugatit_jax.inference.translator import Translator
+from ugatit_jax.methods.method import DIRECTIONS
 from ugatit_jax.runs.checkpoints import parse_step
-from ugatit_jax.runs.exported import is_exported
+from ugatit_jax.runs.exports import is_exported
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -77,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     set_up_jax()
     translator, judge = Translator.load(args.run_dir, args.step), None
     translator.check(options.direction, options.fit, options.cycle)
-    weights = checksum(translator.params[options.direction])
+    weights = checksum(translator.weights[options.direction])
     run = resolve(args.run_dir).name
     made = Made(run, translator.step, weights, options.direction, options.fit, options.format)
     record = Record(args.out)

@@ -5,22 +5,16 @@ import re
 import shlex
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from readme import ROOT, commands
 
-ROOT = Path(__file__).parents[2]
 SMALL = (
     "--config.data.image_size=(32,32) --config.model.base_width=4 --config.model.residual_blocks=1 "
     "--config.model.local_layers=3 --config.model.global_layers=4 --config.train.steps=2"
 )
-
-
-def commands() -> list[str]:
-    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    return [line.split(" #")[0].strip() for block in blocks for line in block.splitlines()]
 
 
 @pytest.mark.slow

@@ -8,17 +8,18 @@ from typing import Any
 import pytest
 from ml_collections import ConfigDict
 
-from ugatit_jax.config.checks import (
+from ugatit_jax.config.checks import check_config
+from ugatit_jax.config.fields import get_config
+from ugatit_jax.config.flags import load_experiment
+from ugatit_jax.config.records import (
     architecture_differences,
-    check_config,
     different_fields,
     load_config,
     save_config,
 )
-from ugatit_jax.config.fields import PRESETS, get_config
-from ugatit_jax.config.flags import load_experiment
 from ugatit_jax.console.errors import InputError
-from ugatit_jax.models import Conventions, conventions_of
+from ugatit_jax.methods.ugatit_fields import PRESETS, conventions_of
+from ugatit_jax.models import Conventions
 
 ROOT = Path(__file__).parents[2]
 EXPERIMENTS = sorted((ROOT / "configs").glob("[!_]*.py"))
@@ -128,13 +129,15 @@ def test_devices_that_cannot_share_a_batch_and_the_advice_that_mends_it() -> Non
 def test_devices_that_cannot_share_the_first_dense_layer() -> None:
     config = get_config()
     config.train.batch_size, config.mesh.model = 12, 8
-    words = "must divide the 12 devices and the 1048576 rows of the first dense layer; say 4, or 0"
+    words = (
+        "must divide the 12 devices and the 1048576 rows that they share; say 4, or 0 for as many"
+    )
     with pytest.raises(InputError, match=words):
         check_config(config, device_count=12)
     config.mesh.model = 4
     check_config(config, device_count=12)
     config.model.light = True
-    with pytest.raises(InputError, match="light generators have nothing to share; say 0"):
+    with pytest.raises(InputError, match="these networks have nothing to share; say 0"):
         check_config(config, device_count=12)
 
 
@@ -160,7 +163,8 @@ def test_different_fields() -> None:
     config, other = get_config(), get_config("light")
     assert different_fields(config, get_config()) == {}
     other.train.learning_rate = 3e-4
-    del other.seed
+    with other.unlocked():
+        del other.seed
     assert different_fields(config, other) == {
         "model.light": (False, True),
         "seed": (0, None),
@@ -181,7 +185,8 @@ def test_the_size_of_pictures_is_part_of_the_full_architecture_only() -> None:
 
 
 def test_presets_are_the_conventions_of_the_originals() -> None:
-    assert conventions_of(get_config()) == conventions_of(get_config("pytorch")) == Conventions()
+    for variant in ("", "pytorch"):
+        assert conventions_of(get_config(variant).model) == Conventions()
     differences = different_fields(get_config("light,tensorflow"), get_config("light"))
     assert {field: ours for field, (ours, _) in differences.items()} == PRESETS["tensorflow"]
     with pytest.raises(ValueError, match="no variant 'torch': leave it out, or say :light, "):
@@ -197,6 +202,9 @@ def test_a_run_from_before_there_were_presets_has_pytorchs_conventions(tmp_path:
         "mesh": ["model"],
     }.items():
         for field in fields:
-            del config[section][field]
+            with config.unlocked():
+                del config[section][field]
+    with config.unlocked():
+        del config["method"]
     save_config(config, tmp_path / "config.json")
     assert different_fields(load_config(tmp_path / "config.json"), get_config("light")) == {}

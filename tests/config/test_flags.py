@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from ugatit_jax.config.flags import parse_flags
+from ugatit_jax.config.records import different_fields, save_config
 from ugatit_jax.console.errors import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -17,7 +18,7 @@ def in_the_repository(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_fields_are_set_as_the_type_they_have_in_any_order_and_the_last_one_counts() -> None:
-    config, workdir, _ = parse_flags(
+    config, workdir, *_ = parse_flags(
         [
             "--config.train.steps=3",
             "--config.train.learning_rate=1",
@@ -38,10 +39,77 @@ def test_fields_are_set_as_the_type_they_have_in_any_order_and_the_last_one_coun
 
 
 def test_workdir_and_variant() -> None:
-    config, workdir, _ = parse_flags(["--config", "configs/default.py:light", "--workdir", "x/y"])
+    config, workdir, *_ = parse_flags(["--config", "configs/default.py:light", "--workdir", "x/y"])
     assert config.model.light and workdir == Path("x/y")
-    config, workdir, _ = parse_flags(["--config=configs/default.py:light"])
-    assert workdir == Path("runs/default")
+    for variant, folder in (
+        ("", "default"),
+        (":light", "default-light"),
+        (":light,tensorflow", "default-light-tensorflow"),
+    ):
+        command = parse_flags([f"--config=configs/default.py{variant}"])
+        assert command.workdir == Path("runs", folder)
+
+
+def test_going_on_with_what_has_changed_has_to_be_asked_for() -> None:
+    assert parse_flags([DEMO]).changed is False
+    assert parse_flags([DEMO, "--continue"]).changed is True
+
+
+def test_the_config_of_a_run_runs_the_same_again(tmp_path: Path) -> None:
+    file = tmp_path / "runs" / "first" / "config.json"
+    file.parent.mkdir(parents=True)
+    first = parse_flags(["--config=configs/default.py:light", "--config.data.image_size=(64, 48)"])
+    save_config(first.config, file)
+    again = parse_flags([f"--config={file}"])
+    assert different_fields(again.config, first.config) == {}
+    assert again.config.data.image_size == (64, 48)
+    assert again.workdir == file.parent  # where it goes on
+    elsewhere = parse_flags([f"--config={file}", "--config.train.steps=7", "--workdir=x"])
+    assert different_fields(elsewhere.config, first.config) == {"train.steps": (7, 1_000_000)}
+    assert elsewhere.workdir == Path("x")
+    for arguments, words in (
+        ([f"--config={file}:light"], "a run's config has no variants; leave out :light"),
+        ([f"--config={file}", "--config.train.step=1"], "did you mean config.train.steps?"),
+        ([f"--config={file.parent / 'run.json'}"], "there is no file"),
+    ):
+        with pytest.raises(InputError) as error:
+            parse_flags(arguments)
+        assert words in str(error.value)
+
+
+HEAD = "from ugatit_jax.config.fields import get_config as default\n\n\n"
+
+
+@pytest.mark.parametrize(
+    ("program", "line", "words"),
+    [
+        (
+            "def get_config(variant):\n    config = default(variant)\n"
+            "    config.train.learning_rte = 1e-4\n    return config\n",
+            6,
+            'Did you mean "learning_rate" instead of "learning_rte"?',
+        ),
+        ("def get_config(variant):\n    return {'a': default()}[variant]\n", 5, "light"),
+        (
+            "def get_config(variant):\n    return change(default())\n\n\n"
+            "def change(config):\n    config.train.steps = 'many'\n    return config\n",
+            9,
+            "steps",
+        ),
+        ("def get_config():\n    return default()\n", None, "takes 0 positional arguments but 1"),
+    ],
+)
+def test_a_mistake_inside_an_experiment_is_told_with_its_place(
+    tmp_path: Path, program: str, line: int | None, words: str
+) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(HEAD + program)
+    with pytest.raises(InputError) as error:
+        parse_flags([f"--config={file}:light"])
+    place = str(file) if line is None else f"{file}, line {line}"
+    assert str(error.value).startswith(f"--config={file}:light: {place}: ")
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(

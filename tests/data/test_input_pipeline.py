@@ -9,7 +9,7 @@ import pytest
 from ml_collections import ConfigDict
 from PIL import Image
 
-from ugatit_jax.config import fields as default
+from ugatit_jax.config import fields
 from ugatit_jax.console.errors import InputError
 from ugatit_jax.data import datasets, images
 from ugatit_jax.data.input_pipeline import train_batches
@@ -48,7 +48,7 @@ def flat_folder(dataset: datasets.Dataset) -> str:
 
 
 def config(batch_size: int = 2, **data: object) -> ConfigDict:
-    values = default.get_config()
+    values = fields.get_config()
     values.train.batch_size = batch_size
     values.data.image_size = (8, 8)
     values.data.load_scale = 1.5
@@ -62,6 +62,12 @@ def take(batches: Iterator[Batch], count: int) -> Batch:
     return {key: np.concatenate([batch[key] for batch in taken]) for key in ("a", "b")}
 
 
+def batches_of(dataset: datasets.Dataset, config: ConfigDict, *where: int) -> Iterator[Batch]:
+    """The batches of a training; where: start_step, process_index, process_count."""
+    streams = {"a": datasets.Stream(dataset.train_a), "b": datasets.Stream(dataset.train_b)}
+    return train_batches(streams, config.data, config.seed, config.train.batch_size, *where)
+
+
 def shades(pictures: np.ndarray) -> list[int]:
     return pictures[:, 0, 0, 0].tolist()
 
@@ -72,7 +78,7 @@ def assert_same(left: Batch, right: Batch) -> None:
 
 
 def test_every_pass_through_a_domain_is_a_permutation_of_its_own(flat: datasets.Dataset) -> None:
-    stream = take(train_batches(flat, config()), 35)
+    stream = take(batches_of(flat, config()), 35)
     for key, count in (("a", 7), ("b", 5)):
         passes = np.reshape(shades(stream[key]), (-1, count))
         np.testing.assert_array_equal(np.sort(passes), np.broadcast_to(range(count), passes.shape))
@@ -83,22 +89,22 @@ def test_seed_decides(ramp: datasets.Dataset, flat: datasets.Dataset) -> None:
     other = config()
     other.seed = 1
     for dataset in (ramp, flat):
-        first = take(train_batches(dataset, config()), 10)
-        assert_same(first, take(train_batches(dataset, config()), 10))
-        second = take(train_batches(dataset, other), 10)
+        first = take(batches_of(dataset, config()), 10)
+        assert_same(first, take(batches_of(dataset, config()), 10))
+        second = take(batches_of(dataset, other), 10)
         assert (first["a"] != second["a"]).any() and (first["b"] != second["b"]).any()
 
 
 @pytest.mark.parametrize("start", [1, 6, 1_000_003])
 def test_restart_continues_the_stream(ramp: datasets.Dataset, start: int) -> None:
-    whole = train_batches(ramp, config(), start - 1)
+    whole = batches_of(ramp, config(), start - 1)
     next(whole)
-    assert_same(take(whole, 5), take(train_batches(ramp, config(), start), 5))
+    assert_same(take(whole, 5), take(batches_of(ramp, config(), start), 5))
 
 
 def test_shares_of_processes_make_up_the_batch(flat: datasets.Dataset) -> None:
-    whole = train_batches(flat, config(batch_size=6), 3)
-    shares = [train_batches(flat, config(batch_size=6), 3, i, 2) for i in range(2)]
+    whole = batches_of(flat, config(batch_size=6), 3)
+    shares = [batches_of(flat, config(batch_size=6), 3, i, 2) for i in range(2)]
     for _ in range(5):
         parts = [next(share) for share in shares]
         assert parts[0]["a"].shape == (3, 8, 8, 3)
@@ -108,21 +114,21 @@ def test_shares_of_processes_make_up_the_batch(flat: datasets.Dataset) -> None:
 
 def test_uneven_shares_are_refused(flat: datasets.Dataset) -> None:
     with pytest.raises(InputError, match="batch_size is 3, which 2 processes"):
-        train_batches(flat, config(batch_size=3), 0, 0, 2)
+        batches_of(flat, config(batch_size=3), 0, 0, 2)
 
 
 def test_cache_changes_nothing_and_says_so(
     ramp: datasets.Dataset, flat: datasets.Dataset, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for dataset in (ramp, flat):
-        kept = take(train_batches(dataset, config(cache_gib=1.0)), 20)
-        assert_same(kept, take(train_batches(dataset, config(cache_gib=0.0)), 20))
+        kept = take(batches_of(dataset, config(cache_gib=1.0)), 20)
+        assert_same(kept, take(batches_of(dataset, config(cache_gib=0.0)), 20))
     said = capsys.readouterr().out.splitlines()
     assert ["not kept" in line for line in said] == [False, True] * 2
 
 
 def test_half_are_flipped_and_crops_reach_everywhere(ramp: datasets.Dataset) -> None:
-    pictures = take(train_batches(ramp, config(batch_size=400)), 1)["a"].astype(int)
+    pictures = take(batches_of(ramp, config(batch_size=400)), 1)["a"].astype(int)
     flipped = pictures[:, 0, 0, 1] > pictures[:, 0, 1, 1]
     assert 160 < flipped.sum() < 240  # four standard deviations
     tops = pictures[:, 0, 0, 0] // 10
@@ -134,7 +140,7 @@ def test_half_are_flipped_and_crops_reach_everywhere(ramp: datasets.Dataset) -> 
 
 
 def test_domains_are_augmented_apart(ramp: datasets.Dataset) -> None:
-    batch = take(train_batches(ramp, config()), 20)
+    batch = take(batches_of(ramp, config()), 20)
     same = (batch["a"] == batch["b"]).all((1, 2, 3))
     assert same.mean() < 0.25
 
@@ -142,13 +148,13 @@ def test_domains_are_augmented_apart(ramp: datasets.Dataset) -> None:
 def test_without_augmentation_pictures_are_what_inference_sees(ramp: datasets.Dataset) -> None:
     plain = config(flip=False, load_scale=1.0, image_size=(8, 16))
     expected = images.cover_resize(ramp.train_a.load(0), (8, 16))
-    batch = next(train_batches(ramp, plain))
+    batch = next(batches_of(ramp, plain))
     assert batch["a"].dtype == np.uint8
     np.testing.assert_array_equal(batch["a"], [expected, expected])
 
 
 def test_rectangles_and_the_mean_shade(flat: datasets.Dataset) -> None:
-    stream = take(train_batches(flat, config(image_size=(4, 16))), 35)
+    stream = take(batches_of(flat, config(image_size=(4, 16))), 35)
     assert stream["a"].shape == (70, 4, 16, 3)
     assert stream["a"].mean() == np.mean(range(7)) and stream["b"].mean() == np.mean(range(5))
 
@@ -156,12 +162,13 @@ def test_rectangles_and_the_mean_shade(flat: datasets.Dataset) -> None:
 def test_a_program_that_stops_amid_the_stream_ends(flat: datasets.Dataset) -> None:
     program = f"""
 from ugatit_jax.config.fields import get_config
-from ugatit_jax.data import datasets
-from ugatit_jax.data import input_pipeline
+from ugatit_jax.data import datasets, input_pipeline
 config = get_config()
 config.data.source = {flat_folder(flat)!r}
 config.data.cache_gib = 0.0
-batches = input_pipeline.train_batches(datasets.open_dataset(config.data), config)
+dataset = datasets.open_dataset(config.data)
+streams = {{"a": datasets.Stream(dataset.train_a), "b": datasets.Stream(dataset.train_b)}}
+batches = input_pipeline.train_batches(streams, config.data, config.seed, 1)
 print(next(batches)["a"].shape)
 """
     command = [sys.executable, "-c", program]
@@ -173,9 +180,22 @@ def test_picture_that_vanishes_is_named(flat: datasets.Dataset, tmp_path: Path) 
     gone = datasets.Domain(["gone.png"], [tmp_path / "gone.png"])
     broken = datasets.Dataset(flat.train_a, gone, flat.test_a, flat.test_b)
     with pytest.raises(InputError, match=r"gone\.png: No such file"):
-        next(train_batches(broken, config()))
+        next(batches_of(broken, config()))
 
 
-def test_too_small_load_scale_is_refused(flat: datasets.Dataset) -> None:
-    with pytest.raises(InputError, match=r"load_scale is 0\.5"):
-        train_batches(flat, config(load_scale=0.5))
+def test_streams_are_prepared_and_shuffled_each_in_its_own_way(flat: datasets.Dataset) -> None:
+    domain = flat.train_a
+    streams = {
+        "a": datasets.Stream(domain),
+        "b": datasets.Stream(domain),
+        "brightened": datasets.Stream(domain, lambda picture: 100 + picture),
+    }
+    data = config().data
+    taken = list(itertools.islice(train_batches(streams, data, 0, 7), 10))
+    orders = {name: [shades(batch[name]) for batch in taken] for name in streams}
+    assert [sorted(order) for order in orders["brightened"]] == [[*range(100, 107)]] * 10
+    plain = [[shade - 100 for shade in order] for order in orders["brightened"]]
+    for left, right in ((orders["a"], orders["b"]), (orders["a"], plain), (orders["b"], plain)):
+        assert sum(x == y for x, y in zip(left, right, strict=True)) < 5
+    alone = train_batches({"a": streams["a"]}, data, 0, 7)
+    assert [shades(next(alone)["a"]) for _ in range(10)] == orders["a"]

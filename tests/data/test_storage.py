@@ -11,13 +11,11 @@ import pytest
 from bucket import Store
 from ml_collections import ConfigDict
 
+from ugatit_jax import evaluate, export, translate
 from ugatit_jax.console.errors import InputError
 from ugatit_jax.data import datasets, images, storage
-from ugatit_jax.evaluation import evaluating as evaluate
-from ugatit_jax.inference import exporting as export
-from ugatit_jax.inference import files as translate
 from ugatit_jax.interop import export_weights, import_weights
-from ugatit_jax.runs import checkpoints as checkpoint
+from ugatit_jax.runs import checkpoints, directory
 
 ROOT = Path(__file__).parents[2]
 
@@ -100,10 +98,10 @@ def test_mistakes_with_pictures(bucket: Store, tiny_config: Callable[[], ConfigD
 )
 def test_what_is_no_run(bucket: Store, name: str, words: str) -> None:
     bucket.objects.clear()
-    for file in ("pictures/a/0.png", "pictures/b/0.png", "run/checkpoints/7/generators/_METADATA"):
+    for file in ("pictures/a/0.png", "pictures/b/0.png", "run/checkpoints/7/translating/_METADATA"):
         bucket.put("bucket", file, b"")
     with pytest.raises(InputError) as error:
-        checkpoint.restore_generators(storage.open_path(name))
+        checkpoints.restore_weights(storage.open_path(name))
     assert f"no run in {name}: " in str(error.value) and words in str(error.value)
 
 
@@ -111,7 +109,7 @@ def test_a_half_written_checkpoint_is_none(bucket: Store) -> None:
     for step in (2, 4):
         bucket.put("bucket", f"half/checkpoints/{step}/_CHECKPOINT_METADATA", b"{}")
     bucket.put("bucket", "half/checkpoints/2/commit_success.txt", b"")
-    assert checkpoint.saved_steps(storage.open_path("gs://bucket/half")) == [2]
+    assert directory.saved_steps(storage.open_path("gs://bucket/half")) == [2]
 
 
 def test_a_bucket_that_one_may_not_write_to(
@@ -121,7 +119,7 @@ def test_a_bucket_that_one_may_not_write_to(
     bucket.read_only.add("read-only")
     workdir = storage.open_path("gs://read-only/run")
     with pytest.raises(InputError, match=r"cannot make the folder gs://read-only/run: .*another"):
-        checkpoint.prepare_run(workdir, tiny_config())
+        directory.prepare_run(workdir, tiny_config())
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from test_processes import MAIN, ROOT, error_of, free_port
+from processes import MAIN, ROOT, error_of, free_port
 
 from ugatit_jax.config.flags import parse_flags
 from ugatit_jax.console.errors import InputError
@@ -39,8 +39,8 @@ def test_flags_that_make_no_cluster(tiny_flags: list[str], flags: list[str], wor
 
 def test_flags_make_a_cluster(tiny_flags: list[str]) -> None:
     flags = ["--coordinator=host:12", "--num_processes=3", "--process_id=2", "--start_timeout=7"]
-    assert parse_flags([*tiny_flags, *flags])[2] == Cluster("host:12", 3, 2, start_timeout=7)
-    assert parse_flags(tiny_flags)[2] == Cluster()
+    assert parse_flags([*tiny_flags, *flags]).cluster == Cluster("host:12", 3, 2, start_timeout=7)
+    assert parse_flags(tiny_flags).cluster == Cluster()
 
 
 def test_a_port_that_is_taken(tiny_flags: list[str]) -> None:

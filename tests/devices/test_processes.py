@@ -1,14 +1,9 @@
 """Two processes of four devices each: they compute what one does, stop as one, and end as one."""
 
 import json
-import os
 import re
 import shutil
 import signal
-import socket
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,37 +13,35 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 from ml_collections import ConfigDict
+from processes import MAIN, error_of, free_port, run, said
+from steps import batches_of, compile_step, first_state
 from tensorboard.backend.event_processing.event_accumulator import (  # type: ignore[import-untyped]
     EventAccumulator,
 )
 from tensorboard.util import tensor_util  # type: ignore[import-untyped]
 from test_sharding import gradients
-from test_train import steps_in
 
 from ugatit_jax.config.flags import parse_flags
-from ugatit_jax.data import datasets, input_pipeline
-from ugatit_jax.devices.sharding import create_on, make_mesh, place_batch
-from ugatit_jax.runs import checkpoints as checkpoint
-from ugatit_jax.training.loop import compile_train_step
-from ugatit_jax.training.step import create_state
+from ugatit_jax.devices.sharding import make_mesh, place_batch
+from ugatit_jax.methods import build_method
+from ugatit_jax.methods.state import translating
+from ugatit_jax.runs import checkpoints
 
 MakeConfig = Callable[[], ConfigDict]
-ROOT = Path(__file__).parents[2]
-MAIN = ["-m", "ugatit_jax.main"]
 
 # main, in which process PROCESS gets the signal NUMBER after its step STEP.
 HIT = """
 import os, sys
 import jax
 from ugatit_jax import main
-from ugatit_jax.training import loop as train
+from ugatit_jax.training import loop
 number, step, process = map(int, sys.argv[1:4])
-advance = train.Log.advance
+advance = loop.Log.advance
 def advance_and_hit(log, now, *args, **kwargs):
     advance(log, now, *args, **kwargs)
     if (now, jax.process_index()) == (step, process):
         os.kill(os.getpid(), number)
-train.Log.advance = advance_and_hit
+loop.Log.advance = advance_and_hit
 sys.exit(main.main(sys.argv[4:]))
 """
 
@@ -56,17 +49,19 @@ sys.exit(main.main(sys.argv[4:]))
 SHARES = """
 import sys
 import jax, numpy as np
-from ugatit_jax.data import datasets
-from ugatit_jax.devices import distributed
-from ugatit_jax.data import input_pipeline
-from ugatit_jax.devices import sharding
 from ugatit_jax.config.flags import parse_flags
+from ugatit_jax.data import datasets, input_pipeline
+from ugatit_jax.devices import distributed, sharding
 folder = sys.argv[1]
-config, _, cluster = parse_flags(sys.argv[2:])
-distributed.start(cluster)
+command = parse_flags(sys.argv[2:])
+config = command.config
+distributed.start(command.cluster)
 me, mesh = jax.process_index(), sharding.make_mesh()
 dataset = datasets.open_dataset(config.data)
-batches = input_pipeline.train_batches(dataset, config, 0, me, jax.process_count())
+streams = {"a": datasets.Stream(dataset.train_a), "b": datasets.Stream(dataset.train_b)}
+batches = input_pipeline.train_batches(
+    streams, config.data, config.seed, config.train.batch_size, 0, me, jax.process_count()
+)
 rows = {}
 for step in range(2):
     for domain, pictures in sharding.place_batch(next(batches), mesh).items():
@@ -77,72 +72,6 @@ distributed.wait_for_all("loaded")
 any_process = distributed.AnyProcess(mesh)
 print([any_process.wants(call == 2 and me == 1) for call in range(5)])
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        return probe.getsockname()[1]
-
-
-Result = tuple[int, str, str]  # status, stdout, stderr
-
-
-def run(
-    command: list[str],
-    each: tuple[list[str], list[str]] = ([], []),
-    env: tuple[dict[str, str], dict[str, str]] | None = None,
-    timeout: float = 280,
-) -> tuple[Result, Result]:
-    """Run two processes of four devices to their ends, told of each other by flags or by `env`."""
-    together = ["--num_processes=2", f"--coordinator=localhost:{free_port()}"]
-    pair = [
-        subprocess.Popen(
-            [
-                sys.executable,
-                *command,
-                *([] if env else [*together, f"--process_id={i}"]),
-                *each[i],
-            ],
-            cwd=ROOT,
-            env=os.environ | {"JAX_NUM_CPU_DEVICES": "4"} | (env[i] if env else {}),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for i in range(2)
-    ]
-    try:
-        outputs: list[tuple[str, str]] = [("", "")] * 2
-
-        def listen(i: int) -> None:
-            outputs[i] = pair[i].communicate(timeout=timeout)
-
-        threads = [threading.Thread(target=listen, args=[i]) for i in range(2)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        first, second = ((pair[i].returncode, *outputs[i]) for i in range(2))
-        return first, second
-    finally:
-        for process in pair:
-            process.kill()
-
-
-def said(output: str) -> list[str]:
-    """The lines of a process' output without those of Gloo, which may come in pieces."""
-    return [
-        line for line in output.splitlines() if "[Gloo]" not in line and "peer ranks" not in line
-    ]
-
-
-def error_of(result: Result) -> str:
-    """The one line that an `InputError` ends a process with."""
-    status, _, stderr = result
-    assert status == 2, stderr
-    (line,) = said(stderr)
-    return line
 
 
 # What is wrong in one process ends both, before anything is compiled.
@@ -172,7 +101,7 @@ def test_processes_load_one_global_batch_between_them_and_hear_each_other(
         assert status == 0, stderr
         assert stdout.endswith("[False, False, False, True, False]\n")
     config = tiny_config()
-    batches = input_pipeline.train_batches(datasets.open_dataset(config.data), config)
+    batches = batches_of(config)
     whole = [next(batches), next(batches)]
     for i in range(2):
         with np.load(tmp_path / f"shares{i}.npz") as rows:
@@ -187,10 +116,14 @@ def test_processes_load_one_global_batch_between_them_and_hear_each_other(
 # Training.
 
 
+def steps_in(workdir: Path) -> set[int]:
+    return {int(path.name) for path in (workdir / "checkpoints").iterdir()}
+
+
 def read(workdir: Path, step: int) -> dict[str, np.ndarray]:
     """Every array of a checkpoint by name, whatever devices it was written on."""
     arrays = {}
-    for item in ("generators", "ema", "training"):
+    for item in ("translating", "ema", "training"):
         reader, path = ocp.PyTreeCheckpointer(), workdir / "checkpoints" / str(step) / item
         as_numpy = jax.tree.map(
             lambda _: ocp.RestoreArgs(restore_type=np.ndarray), reader.metadata(path).item_metadata
@@ -249,19 +182,18 @@ def slurm(job: str, process: int) -> dict[str, str]:
 def test_losses_and_gradients_are_those_of_one_process(
     straight: Path, flags: list[str], devices: int
 ) -> None:
-    config, mesh = parse_flags(flags)[0], make_mesh(jax.devices()[:devices])
-    batches = input_pipeline.train_batches(datasets.open_dataset(config.data), config)
-    batch = place_batch(next(batches), mesh)
-    state = create_on(mesh, lambda: create_state(config))
-    state, metrics = compile_train_step(config, mesh, state, batch)(state, batch)
+    config, mesh = parse_flags(flags).config, make_mesh(jax.devices()[:devices])
+    batch = place_batch(next(batches_of(config)), mesh)
+    state = first_state(config, mesh)
+    state, metrics = compile_step(config, mesh, state, batch)(state, batch, ())
 
     events = EventAccumulator(str(straight), size_guidance={"tensors": 0}).Reload()
     for name, value in jax.device_get(metrics).items():
         of_two = tensor_util.make_ndarray(events.Tensors(name)[0].tensor_proto)
         np.testing.assert_allclose(of_two, value, rtol=1e-5, err_msg=name)
-    _, saved = checkpoint.restore_state(straight, 1)
-    for network in ("generator", "discriminator"):
-        of_two, expected = gradients(saved, network), gradients(state, network)
+    _, saved = checkpoints.restore_state(straight, 1)
+    for group in ("generators", "discriminators"):
+        of_two, expected = gradients(saved, group), gradients(state, group)
         assert of_two.keys() == expected.keys() and len(expected) > 20
         for name, gradient in expected.items():
             distance = np.linalg.norm(of_two[name] - gradient)
@@ -275,12 +207,16 @@ def test_the_checkpoint_of_two_processes_comes_back_in_one(
 ) -> None:
     workdir = shutil.copytree(straight, tmp_path / "run")
     mesh = make_mesh(jax.devices()[:devices])
-    state = create_on(mesh, lambda: create_state(tiny_config()))
-    with checkpoint.open_checkpoints(workdir, tiny_config()) as checkpoints:
-        state = checkpoint.restore(checkpoints, state, workdir)
+    config = tiny_config()
+    state = first_state(config, mesh)
+    with checkpoints.open_checkpoints(workdir, config.checkpoint) as manager:
+        state = checkpoints.restore(manager, build_method(config), state, workdir)
     assert int(state.step) == 4
     arrays = read(straight, 4)
-    for name, tree in (("generators", state.generators), ("ema", state.ema)):
+    for name, tree in (
+        ("translating", translating(build_method(config), state.params)),
+        ("ema", state.ema),
+    ):
         leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
         assert len(leaves) > 50
         for path, leaf in leaves:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
+from steps import compile_step, first_state, mesh_of
 
 from ugatit_jax.config.checks import check_config
 from ugatit_jax.devices.sharding import (
@@ -17,11 +18,10 @@ from ugatit_jax.devices.sharding import (
     map_in_batches,
     place_batch,
     replicated,
-    training_mesh,
 )
-from ugatit_jax.runs import checkpoints as checkpoint
-from ugatit_jax.training.loop import compile_train_step
-from ugatit_jax.training.step import TrainState, create_state
+from ugatit_jax.methods import build_method
+from ugatit_jax.methods.state import TrainState
+from ugatit_jax.runs import checkpoints
 
 Result = tuple[str, TrainState, dict[str, jax.Array]]
 
@@ -70,14 +70,14 @@ def test_items_are_mapped_in_batches_of_one_shape(count: int) -> None:
 def run_step(config: ConfigDict, devices: list[jax.Device]) -> Result:
     """The program of a training step, and what it makes of the first state and a batch of noise."""
     check_config(config, len(devices))
-    mesh = training_mesh(config, devices)
-    state = create_on(mesh, lambda: create_state(config))
+    mesh = mesh_of(config, devices)
+    state = first_state(config, mesh)
     rng = np.random.default_rng(0)
     shape = (config.train.batch_size, *config.data.image_size, 3)
     noise = {domain: rng.integers(0, 256, shape, dtype=np.uint8) for domain in ("a", "b")}
     batch = place_batch(noise, mesh)
-    step = compile_train_step(config, mesh, state, batch)
-    return (step.as_text(), *step(state, batch))
+    step = compile_step(config, mesh, state, batch)
+    return (step.as_text(), *step(state, batch, ()))
 
 
 @pytest.fixture(scope="module")
@@ -121,8 +121,8 @@ def test_losses_and_gradients_are_those_of_one_device(
         np.testing.assert_allclose(metrics[name], value, rtol=1e-5, err_msg=name)
     # Adam's first moment after the first step is the gradient times 1 - beta1; the parameters
     # themselves say less: Adam's first step has the same length whatever the gradient's.
-    for network in ("generator", "discriminator"):
-        ours, of_one_device = gradients(state, network), gradients(state_of_one, network)
+    for group in ("generators", "discriminators"):
+        ours, of_one_device = gradients(state, group), gradients(state_of_one, group)
         assert len(of_one_device) > 20
         for name, gradient in of_one_device.items():
             length = np.linalg.norm(gradient)
@@ -130,16 +130,17 @@ def test_losses_and_gradients_are_those_of_one_device(
             assert np.linalg.norm(ours[name] - gradient) < 1e-4 * length, name
 
 
-def gradients(state: TrainState, network: str) -> dict[str, np.ndarray]:
-    moments = getattr(state, f"{network}_optimizer")[1].mu
+def gradients(state: TrainState, group: str) -> dict[str, np.ndarray]:
+    moments = state.optimizers[group][1].mu
     leaves = jax.tree_util.tree_flatten_with_path(moments)[0]
     return {jax.tree_util.keystr(path): np.asarray(value) for path, value in leaves}
 
 
 def test_the_first_dense_layer_is_shared_with_its_moments_and_average(of_eight: Result) -> None:
     state = of_eight[1]
-    adam = state.generator_optimizer[1]
-    for tree in (state.generators, adam.mu, adam.nu, state.ema):
+    adam = state.optimizers["generators"][1]
+    assert state.ema is not None
+    for tree in (state.params["generators"], adam.mu, adam.nu, state.ema["generators"]):
         kernel = tree["a2b"]["mlp"]["fc_0"]["kernel"]
         assert kernel.shape == (1024, 16)
         rows = [shard.index[0].indices(1024)[:2] for shard in kernel.addressable_shards]
@@ -150,10 +151,11 @@ def test_the_first_dense_layer_is_shared_with_its_moments_and_average(of_eight: 
 def test_a_checkpoint_of_eight_devices_comes_back_on_one(
     of_eight: Result, of_one: Result, full_config: Callable[[], ConfigDict], tmp_path: Path
 ) -> None:
-    with checkpoint.open_checkpoints(tmp_path, full_config()) as checkpoints:
-        checkpoint.save(checkpoints, of_eight[1])
-    with checkpoint.open_checkpoints(tmp_path, full_config()) as checkpoints:
-        restored = checkpoint.restore(checkpoints, of_one[1], tmp_path)
+    config, method = full_config(), build_method(full_config())
+    with checkpoints.open_checkpoints(tmp_path, config.checkpoint) as manager:
+        checkpoints.save(manager, method, of_eight[1])
+    with checkpoints.open_checkpoints(tmp_path, config.checkpoint) as manager:
+        restored = checkpoints.restore(manager, method, of_one[1], tmp_path)
     pairs = zip(jax.tree.leaves(restored), jax.tree.leaves(of_eight[1]), strict=True)
     for ours, saved in pairs:
         np.testing.assert_array_equal(ours, saved)
@@ -164,11 +166,11 @@ def test_how_many_devices_share_it_follows_from_config_and_devices(
     full_config: Callable[[], ConfigDict], tiny_config: Callable[[], ConfigDict]
 ) -> None:
     config = full_config()
-    assert dict(training_mesh(config).shape) == {"data": 1, "model": 8}
-    assert dict(training_mesh(config, jax.devices()[:6]).shape) == {"data": 3, "model": 2}
+    assert dict(mesh_of(config).shape) == {"data": 1, "model": 8}
+    assert dict(mesh_of(config, jax.devices()[:6]).shape) == {"data": 3, "model": 2}
     config.mesh.model = 4
-    assert dict(training_mesh(config).shape) == {"data": 2, "model": 4}
-    assert dict(training_mesh(tiny_config()).shape) == {"data": 8, "model": 1}
+    assert dict(mesh_of(config).shape) == {"data": 2, "model": 4}
+    assert dict(mesh_of(tiny_config()).shape) == {"data": 8, "model": 1}
 
 
 def collectives(program: str) -> list[tuple[str, int]]:
@@ -197,7 +199,7 @@ def test_a_step_exchanges_gradients_and_losses_once_and_what_the_first_dense_lay
     # and taking apart halves of a batch must not show up here, nor that the gradients are made in
     # two passes, nor the dense layer's kernels.
     kernels = 2 * 1024 * 16
-    parameters = jax.tree.leaves((state.discriminators, state.generators))
+    parameters = jax.tree.leaves(state.params)
     reduced = sum(leaf.size for leaf in parameters) - kernels
     assert len(found["all-reduce"]) <= 4
     assert reduced < sum(found["all-reduce"]) <= reduced + len(metrics)

@@ -8,12 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from likeness import noise, ssim_by_tensorflow
+from ml_collections import ConfigDict
 from PIL import Image
+from similarity import noise, ssim_by_tensorflow
 
 from ugatit_jax import translate as translating
-from ugatit_jax.config.checks import load_config, save_config
 from ugatit_jax.config.fields import get_config
+from ugatit_jax.config.records import load_config, save_config
 from ugatit_jax.console.errors import InputError
 from ugatit_jax.data import emoji
 from ugatit_jax.data.datasets import Domain
@@ -21,11 +22,12 @@ from ugatit_jax.evaluate import main
 from ugatit_jax.evaluation import evaluating
 from ugatit_jax.evaluation.evaluating import evaluate_folders, evaluate_run, translate_into
 from ugatit_jax.inference.translator import Translator
+from ugatit_jax.methods import build_method
+from ugatit_jax.methods.method import weight_shapes
+from ugatit_jax.methods.state import TrainState
 from ugatit_jax.metrics.features import open_extractor
 from ugatit_jax.metrics.kid import kid
-from ugatit_jax.models import build_generator
 from ugatit_jax.runs.checkpoints import open_checkpoints, save
-from ugatit_jax.training.step import TrainState
 from ugatit_jax.viewing.gallery import GallerySection
 
 
@@ -38,13 +40,19 @@ def write_domain(folder: Path, names: list[str], seed: int = 0) -> Domain:
 
 
 @pytest.fixture(scope="module")
-def translator() -> Translator:
+def tiny() -> ConfigDict:
     config = get_config("light")
     config.model.base_width = 4
     config.model.residual_blocks = 1
+    config.model.local_layers = config.model.global_layers = 3
     config.data.image_size = (16, 16)
-    init = build_generator(config).init
-    shapes = jax.eval_shape(init, jax.random.key(0), np.zeros((1, 16, 16, 3)))["params"]
+    return config
+
+
+@pytest.fixture(scope="module")
+def translator(tiny: ConfigDict) -> Translator:
+    method = build_method(tiny, mapped=True)
+    shapes = weight_shapes(method, "a2b")
     rng = np.random.default_rng(0)  # compiles nothing, unlike the generator's own initialisation
     params = {
         direction: jax.tree.map(
@@ -52,7 +60,7 @@ def translator() -> Translator:
         )
         for direction in ("a2b", "b2a")
     }
-    return Translator(config, 7, params)
+    return Translator(method, 7, params)
 
 
 class NoDiscriminators:
@@ -89,13 +97,13 @@ def test_names_that_would_overwrite_each_other_are_refused(
 
 
 @pytest.fixture
-def run_dir(translator: Translator, tmp_path: Path) -> Path:
+def run_dir(tiny: ConfigDict, translator: Translator, tmp_path: Path) -> Path:
     """A run directory on a folder of pictures, 10 in testA and 2 in testB."""
     data, run = tmp_path / "data", tmp_path / "run"
     for split, names in (("trainA", NAMES), ("trainB", NAMES), ("testA", NAMES)):
         write_domain(data / split, names)
     write_domain(data / "testB", ["a.png", "b.png"], seed=50)
-    config = translator.config.copy_and_resolve_references()
+    config = tiny.copy_and_resolve_references()
     config.data.source = str(data)
     run.mkdir()
     save_config(config, run / "config.json")
@@ -109,15 +117,13 @@ def save_step(
     nothing = np.zeros(1)  # for what translating does not read
     state = TrainState(
         step=jnp.asarray(step),
-        generators=translator.params,
-        discriminators=nothing,
-        spectral=nothing,
-        generator_optimizer=nothing,
-        discriminator_optimizer=nothing,
+        params={"generators": translator.weights, "discriminators": nothing},
+        optimizers={"generators": nothing, "discriminators": nothing},
+        other={"spectral": nothing},
         ema=None,
     )
-    with open_checkpoints(run, translator.config) as checkpoints:
-        save(checkpoints, state, kids)
+    with open_checkpoints(run, get_config("light").checkpoint) as checkpoints:
+        save(checkpoints, translator.method, state, kids)
 
 
 def test_a_run_is_evaluated_into_its_directory(

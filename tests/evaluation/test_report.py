@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from likeness import noise, ssim_by_tensorflow
 from PIL import Image
+from similarity import noise, ssim_by_tensorflow
 
 from benchmarks.fidelity import torch_fidelity
 from ugatit_jax.data.datasets import Domain

@@ -12,9 +12,11 @@ from ml_collections import ConfigDict
 from ugatit_jax.console.errors import InputError
 from ugatit_jax.devices.sharding import make_mesh, replicated
 from ugatit_jax.inference.attention_maps import DiscriminatorAttention
-from ugatit_jax.methods.ugatit import build_networks, judge
-from ugatit_jax.runs.checkpoints import open_checkpoints, record_start, save
-from ugatit_jax.training.step import TrainState, create_state
+from ugatit_jax.methods import build_method
+from ugatit_jax.methods.state import TrainState, create_state
+from ugatit_jax.methods.ugatit import UGATIT
+from ugatit_jax.runs.checkpoints import open_checkpoints, save
+from ugatit_jax.runs.directory import record_start
 
 Run = tuple[Path, ConfigDict, TrainState]
 
@@ -32,15 +34,16 @@ def run(
     """A run directory, its config, and the state that its one checkpoint holds."""
     config = tiny_config()
     config.model.spectral_norm = request.param
+    method = build_method(config)
     rng = np.random.default_rng(0)  # compiles nothing, unlike the networks' own initialisation
     state = jax.tree.map(
         lambda x: rng.normal(scale=0.2, size=x.shape).astype(x.dtype),
-        jax.eval_shape(functools.partial(create_state, config)),
+        jax.eval_shape(functools.partial(create_state, method, config.train, config.seed)),
     )
     workdir = tmp_path_factory.mktemp("run")
-    record_start(workdir, config, 0)
-    with open_checkpoints(workdir, config) as checkpoints:
-        save(checkpoints, jax.device_put(state, replicated(make_mesh())))
+    record_start(workdir, config, None, 0)
+    with open_checkpoints(workdir, config.checkpoint) as checkpoints:
+        save(checkpoints, method, jax.device_put(state, replicated(make_mesh())))
     return workdir, config, state
 
 
@@ -49,12 +52,13 @@ def test_maps_are_those_that_training_sees(run: Run, domain: str, count: int) ->
     workdir, config, state = run
     pictures = noise(count, 32, 32, 3)
     maps = DiscriminatorAttention.load(workdir, domain)(pictures)
-    networks, x = build_networks(config), pictures.astype(np.float32) / 127.5 - 1
-    by_training = jax.jit(lambda *variables: judge(networks, *variables, x, domain))
-    expected = by_training(state.discriminators, state.spectral)
-    assert set(maps) == {"local", "global"}
-    for scale, found in maps.items():
-        heatmap = np.asarray(expected[scale].heatmap)
+    method, x = build_method(config), pictures.astype(np.float32) / 127.5 - 1
+    assert isinstance(method, UGATIT)
+    by_training = jax.jit(lambda *variables: method.judge_scales(*variables, x, domain))
+    expected = by_training(state.params["discriminators"], state.other["spectral"])
+    assert set(maps) == {"local discriminator", "global discriminator"}
+    for name, found in maps.items():
+        heatmap = np.asarray(expected[name.removesuffix(" discriminator")].heatmap)
         assert found.dtype == np.float32 and found.shape == heatmap.shape
         assert heatmap.std() > 0
         np.testing.assert_allclose(found, heatmap, rtol=1e-3, atol=1e-3 * heatmap.std())

@@ -16,15 +16,17 @@ from bucket import Store
 from ml_collections import ConfigDict
 from PIL import Image
 
-from ugatit_jax.config.checks import different_fields
+from ugatit_jax.config.records import different_fields, load_config
 from ugatit_jax.console.errors import InputError
 from ugatit_jax.data import datasets, emoji, images, storage
 from ugatit_jax.export import main
 from ugatit_jax.inference.exporting import export_run
 from ugatit_jax.inference.translator import Translator
-from ugatit_jax.runs import checkpoints as checkpoint
-from ugatit_jax.runs.exported import FORMAT, parameter_shapes
-from ugatit_jax.training.step import TrainState
+from ugatit_jax.methods import build_method
+from ugatit_jax.methods.method import weight_shapes
+from ugatit_jax.methods.state import TrainState
+from ugatit_jax.runs import checkpoints, directory
+from ugatit_jax.runs.exports import FORMAT
 
 SIZE = (32, 40)
 # What a user types who has JAX, NumPy and safetensors, and not this program.
@@ -56,7 +58,7 @@ def random_params(config: ConfigDict, seed: int) -> Any:
         scale = 3 / np.sqrt(np.prod(x.shape[:-1])) if path[-1].key == "kernel" else 0.2
         return rng.normal(scale=scale, size=x.shape).astype(np.float32)
 
-    return jax.tree_util.tree_map_with_path(draw, parameter_shapes(config))
+    return jax.tree_util.tree_map_with_path(draw, weight_shapes(build_method(config), "a2b"))
 
 
 both_kinds = pytest.mark.parametrize("run_dir", ["light", "full"], indirect=True)
@@ -74,24 +76,22 @@ def run_dir(
     config = tiny_config()
     config.model.light = kind == "light"
     config.data.image_size = SIZE
-    checkpoint.prepare_run(folder, config)
-    checkpoint.record_start(folder, config, 0)
+    directory.prepare_run(folder, config)
+    directory.record_start(folder, config, None, 0)
     last, average = (
         {way: random_params(config, 2 * i + j) for j, way in enumerate(("a2b", "b2a"))}
         for i in range(2)
     )
-    with checkpoint.open_checkpoints(folder, config) as checkpoints:
+    with checkpoints.open_checkpoints(folder, config.checkpoint) as manager:
         for step in (3, 5):
             state = TrainState(
                 step=np.int32(step),
-                generators=last,
-                discriminators={"x": np.zeros(2)},
-                spectral={"x": np.zeros(2)},
-                generator_optimizer={"mu": last},
-                discriminator_optimizer={"x": np.zeros(2)},
-                ema=average if step == 5 else None,
+                params={"generators": last, "discriminators": {"x": np.zeros(2)}},
+                optimizers={"generators": {"mu": last}, "discriminators": {"x": np.zeros(2)}},
+                other={"spectral": {"x": np.zeros(2)}},
+                ema={"generators": average} if step == 5 else None,
             )
-            checkpoint.save(checkpoints, jax.device_put(state))
+            checkpoints.save(manager, build_method(config), jax.device_put(state))
     return folder
 
 
@@ -117,7 +117,8 @@ def test_an_export_translates_as_its_run(
 ) -> None:
     ours, theirs = Translator.load(run_dir), Translator.load(exported)
     assert theirs.step == 5
-    assert different_fields(theirs.config, ours.config).keys() <= {"data.source", "data.cache_dir"}
+    configs = [load_config(folder / "config.json") for folder in (exported, run_dir)]
+    assert different_fields(*configs).keys() <= {"data.source", "data.cache_dir"}
     translated, heatmaps = theirs.with_attention(emojis, direction)
     expected, expected_heatmaps = ours.with_attention(emojis, direction)
     assert expected.std() > 5
@@ -157,7 +158,7 @@ def test_bfloat16_halves_the_file_and_keeps_the_picture(
     sizes = [(folder / "a2b.safetensors").stat().st_size for folder in (half, exported)]
     assert sizes[0] < 0.6 * sizes[1]
     translator = Translator.load(half)
-    assert {x.dtype for x in jax.tree.leaves(translator.params)} == {np.dtype(np.float32)}
+    assert {x.dtype for x in jax.tree.leaves(translator.weights)} == {np.dtype(np.float32)}
     translated = translator(emojis).astype(int)
     difference = np.abs(translated - Translator.load(run_dir)(emojis))
     assert 0 < difference.mean() < 2
@@ -179,7 +180,7 @@ def test_the_folder_describes_itself(run_dir: Path, exported: Path) -> None:
     assert description["dtype"] == "float32" and description["image_size"] == list(SIZE)
     config = json.loads((exported / "config.json").read_text())
     assert config["data"]["source"] == "" and config["data"]["image_size"] == list(SIZE)
-    params = Translator.load(run_dir).params["a2b"]
+    params = Translator.load(run_dir).weights["a2b"]
     assert description["parameters"] == sum(x.size for x in jax.tree.leaves(params))
     assert b".py" not in (exported / "generator.stablehlo").read_bytes()  # nor paths of the maker
     sums = subprocess.run(
@@ -340,26 +341,26 @@ def test_an_export_in_a_bucket_is_read_as_one_in_a_folder(exported: Path, bucket
     for file in exported.iterdir():
         bucket.put("bucket", f"export/{file.name}", file.read_bytes())
     address = storage.open_path("gs://bucket/export")
-    (config, *there), (_, *here) = map(checkpoint.restore_generators, (address, exported))
+    (config, *there), (_, *here) = map(checkpoints.restore_weights, (address, exported))
     assert config.data.image_size == SIZE
     jax.tree.map(np.testing.assert_array_equal, there, here)
     bucket.put("bucket", "export/b2a.safetensors", b"half")
     with pytest.raises(
         InputError, match=r"gs://bucket/export/b2a\.safetensors is not as it was exp"
     ):
-        checkpoint.restore_generators(address)
+        checkpoints.restore_weights(address)
 
 
 def test_what_needs_a_run_says_so(exported: Path, tmp_path: Path) -> None:
     message = f"no run in {exported}: it is an export, with generators alone; give the run that"
     with pytest.raises(InputError, match=message):
-        checkpoint.restore_state(exported)
+        checkpoints.restore_state(exported)
     with pytest.raises(InputError, match=message):
-        checkpoint.describe_checkpoint(exported, 5)
+        checkpoints.describe_checkpoint(exported, 5)
     with pytest.raises(InputError, match="is exported already: give the run that it was made of"):
         export_run(exported, tmp_path / "out")
     with pytest.raises(InputError, match="holds an export: take another --workdir"):
-        checkpoint.prepare_run(exported, checkpoint.load_config(exported / "config.json"))
+        directory.prepare_run(exported, load_config(exported / "config.json"))
 
 
 def test_the_command_line_translates_with_an_export(exported: Path, tmp_path: Path) -> None:

@@ -17,15 +17,16 @@ import pytest
 from ml_collections import ConfigDict
 from PIL import Image
 
-from ugatit_jax.config.checks import save_config
+from ugatit_jax.config.records import save_config
 from ugatit_jax.console.errors import InputError
 from ugatit_jax.data import images
 from ugatit_jax.devices.sharding import create_on, make_mesh
 from ugatit_jax.inference.attention_maps import DiscriminatorAttention
 from ugatit_jax.inference.jobs import Options, plan
 from ugatit_jax.inference.translator import Translator
+from ugatit_jax.methods import build_method
+from ugatit_jax.methods.state import create_state
 from ugatit_jax.runs.checkpoints import open_checkpoints, save
-from ugatit_jax.training.step import create_state
 from ugatit_jax.translate import main
 
 SIZE = (32, 32)
@@ -58,17 +59,20 @@ def run_dir(
     """A run directory with a checkpoint of random networks, that change what they translate."""
     config = tiny_config()
     folder = tmp_path_factory.mktemp("run")
-    state = create_on(make_mesh(), functools.partial(create_state, config))
+    method = build_method(config)
+    create = functools.partial(create_state, method, config.train, config.seed)
+    state = create_on(make_mesh(), create)
     rng = np.random.default_rng(0)
     generators = jax.tree.map(
-        lambda x: rng.normal(scale=0.2, size=x.shape).astype(np.float32), state.generators
+        lambda x: rng.normal(scale=0.2, size=x.shape).astype(np.float32), state.params["generators"]
     )
     save_config(config, folder / "config.json")
-    with open_checkpoints(folder, config) as checkpoints:
+    with open_checkpoints(folder, config.checkpoint) as checkpoints:
+        averaged = {"generators": generators}
         state = dataclasses.replace(
-            state, step=jnp.asarray(7), generators=generators, ema=generators
+            state, step=jnp.asarray(7), params=state.params | averaged, ema=averaged
         )
-        save(checkpoints, state)
+        save(checkpoints, method, state)
     return folder
 
 
@@ -328,7 +332,8 @@ def test_attention_cycle_and_gallery(
             assert set(heatmaps) == {"generator", "local", "global"}
             np.testing.assert_allclose(heatmaps["generator"], expected.heatmap, rtol=1e-3)
             small = Image.open(out / f"{name}.png").resize(SIZE[::-1], Image.Resampling.BICUBIC)
-            for scale, heatmap in judge([np.asarray(small)]).items():
+            for name, heatmap in judge([np.asarray(small)]).items():
+                scale = name.removesuffix(" discriminator")
                 np.testing.assert_allclose(heatmaps[scale], heatmap[0], rtol=1e-2, atol=1e-4)
 
     page = (out / "index.html").read_text(encoding="utf-8")

@@ -12,18 +12,25 @@ import pytest
 from ml_collections import ConfigDict
 from PIL import Image
 
-from ugatit_jax.config.checks import save_config
 from ugatit_jax.config.fields import get_config
+from ugatit_jax.config.records import save_config
 from ugatit_jax.console.errors import InputError
 from ugatit_jax.inference.fit import fit_picture
 from ugatit_jax.inference.translator import Translator
-from ugatit_jax.models import Generator, build_generator
+from ugatit_jax.methods import build_method
+from ugatit_jax.methods.method import Method, weight_shapes
+from ugatit_jax.methods.state import TrainState
+from ugatit_jax.methods.ugatit import UGATIT
+from ugatit_jax.models import Generator
 from ugatit_jax.runs.checkpoints import open_checkpoints, save
-from ugatit_jax.training.step import TrainState
 
 HEIGHT, WIDTH = 16, 24
 
 Network = tuple[ConfigDict, Generator, Any]
+
+
+def mapped(config: ConfigDict) -> Method:
+    return build_method(config, mapped=True)
 
 
 def noise(*shape: int, seed: int = 0) -> np.ndarray:
@@ -36,24 +43,26 @@ def network() -> Network:
     config = get_config("light")
     config.model.base_width = 4
     config.model.residual_blocks = 1
+    config.model.local_layers = config.model.global_layers = 3
     config.data.image_size = (HEIGHT, WIDTH)
     config.dtype = "float32"
-    generator = build_generator(config)
-    shapes = jax.eval_shape(generator.init, jax.random.key(0), np.zeros((1, HEIGHT, WIDTH, 3)))
+    method = build_method(config)
+    assert isinstance(method, UGATIT)
     rng = np.random.default_rng(0)  # compiles nothing, unlike the generator's own initialisation
     params = {
         direction: jax.tree.map(
-            lambda x: rng.normal(scale=0.2, size=x.shape).astype(np.float32), shapes["params"]
+            lambda x: rng.normal(scale=0.2, size=x.shape).astype(np.float32),
+            weight_shapes(method, direction),
         )
         for direction in ("a2b", "b2a")
     }
-    return config, generator, params
+    return config, method.generator, params
 
 
 @pytest.fixture(scope="module")
 def translator(network: Network) -> Translator:
     config, _, params = network
-    return Translator(config, 7, params)
+    return Translator(mapped(config), 7, params)
 
 
 def by_hand(network: Network, picture: np.ndarray, direction: str) -> tuple[np.ndarray, np.ndarray]:
@@ -90,13 +99,14 @@ def test_many_pictures_are_translated_as_each_alone(translator: Translator) -> N
 
 def test_any_number_of_pictures_compiles_twice_at_most(network: Network) -> None:
     config, _, params = network
-    translator = Translator(config, 7, params)
+    translator = Translator(mapped(config), 7, params)
     for count in (1, 2, 8, 9, 16, 19):
         translator(noise(count, HEIGHT, WIDTH, 3), "a2b")
         translator(noise(count, 30, 20, 3), "b2a", fit="pad")
     list(translator.translate([translator.prepare(noise(60, 60, 3), "tile")], cycle=True))
     networks: Any = translator._networks
-    assert sum(network._cache_size() for network in networks.values()) <= 2
+    # Each direction in two batch sizes.
+    assert sum(network._translate._cache_size() for network in networks.values()) <= 2 * 2
 
 
 def test_all_kinds_of_input_for_the_same_pictures(translator: Translator) -> None:
@@ -172,7 +182,7 @@ def test_native_shows_the_network_the_whole_picture(
 def test_a_full_generator_says_why_it_cannot_be_native() -> None:
     config = get_config("")
     config.data.image_size = (HEIGHT, WIDTH)
-    translator = Translator(config, 7, {"a2b": {}, "b2a": {}})
+    translator = Translator(mapped(config), 7, {"a2b": {}, "b2a": {}})
     with pytest.raises(InputError, match="fully connected layer"):
         translator(noise(HEIGHT, WIDTH, 3), fit="native")
 
@@ -235,7 +245,7 @@ def test_an_unknown_direction_is_refused(translator: Translator) -> None:
 
 def test_weights_of_one_direction_have_no_other(network: Network) -> None:
     config, _, params = network
-    translator = Translator(config, 7, {"b2a": params["b2a"]})
+    translator = Translator(mapped(config), 7, {"b2a": params["b2a"]})
     translator.check("b2a")
     for direction, cycle in (("a2b", False), ("b2a", True)):
         with pytest.raises(InputError, match="no generator a2b: they are of b2a alone"):
@@ -265,18 +275,17 @@ def run_dir(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
     save_config(config, folder / "config.json")
     swapped = {"a2b": params["b2a"], "b2a": params["a2b"]}
-    with open_checkpoints(folder, config) as checkpoints:
+    with open_checkpoints(folder, config.checkpoint) as checkpoints:
         for step, generators in ((7, params), (12, swapped)):
             nothing = np.zeros(1)  # for what translating does not read
             save(
                 checkpoints,
+                build_method(config),
                 TrainState(
                     step=jnp.asarray(step),
-                    generators=generators,
-                    discriminators=nothing,
-                    spectral=nothing,
-                    generator_optimizer=nothing,
-                    discriminator_optimizer=nothing,
+                    params={"generators": generators, "discriminators": nothing},
+                    optimizers={"generators": nothing, "discriminators": nothing},
+                    other={"spectral": nothing},
                     ema=None,
                 ),
             )

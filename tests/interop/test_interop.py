@@ -13,13 +13,13 @@ import torch
 from flax.traverse_util import flatten_dict
 from pytorch_golden import Golden, nhwc
 
-from ugatit_jax.config.checks import load_config
+from ugatit_jax.config.records import different_fields, load_config
 from ugatit_jax.console.errors import InputError
+from ugatit_jax.data.torch_file import read_torch_file
 from ugatit_jax.interop import export_weights, import_weights, pytorch, tensorflow
-from ugatit_jax.interop.torch_file import read_torch_file
-from ugatit_jax.methods import ugatit as objective
-from ugatit_jax.models import build_generator
-from ugatit_jax.runs.checkpoints import prepare_run, restore_generators, restore_state
+from ugatit_jax.methods import build_method
+from ugatit_jax.runs.checkpoints import restore_state, restore_weights
+from ugatit_jax.runs.directory import prepare_run
 
 TF_FOLDER = "UGATIT_light_golden_lsgan_4resblock_6dis_1_1_10_10_1000_sn_smoothing"
 TF_FILE = Path(__file__).parents[1] / "golden" / "tf_ckpt" / TF_FOLDER / "UGATIT_light.model-2"
@@ -80,20 +80,22 @@ def test_a_disk_that_fills_up_leaves_the_weights_that_were_there(
 
 
 def test_a_run_of_pytorch_weights_translates_as_recorded(golden: Golden, run_dir: Path) -> None:
-    config, step, params = restore_generators(run_dir)
+    config, step, weights = restore_weights(run_dir)
     assert step == 123
     config.dtype = "float32"
-    translate = jax.jit(build_generator(config).apply)
-    out = translate({"params": params["a2b"]}, golden.batch(1)["a"])
+    translate = jax.jit(build_method(config).generate)
+    out = translate(weights["a2b"], golden.batch(1)["a"])
     recorded = nhwc(golden.arrays["fwd/genA2B/image"])
     np.testing.assert_allclose(out.image, recorded, atol=1e-5)
 
 
 def test_a_run_of_pytorch_weights_can_be_trained_on(golden: Golden, run_dir: Path) -> None:
-    changes = prepare_run(run_dir, golden.config)  # raises for another architecture
+    before = prepare_run(run_dir, golden.config)  # raises for another architecture
+    assert before is not None and before.identity is None
+    changes = different_fields(golden.config, before.config)
     assert not [field for field in changes if field.startswith(("model", "loss", "train"))]
     _, state = restore_state(run_dir)
-    _, adam, schedule = state.generator_optimizer
+    _, adam, schedule = state.optimizers["generators"]
     assert (state.step, adam.count, schedule.count) == (123, 0, 123)
 
 
@@ -195,11 +197,11 @@ def test_every_variable_and_slot_of_a_tensorflow_checkpoint_arrives(
     tf_run: Path, tf_golden: dict[str, np.ndarray]
 ) -> None:
     _, state = restore_state(tf_run)
-    generators, discriminators = state.generator_optimizer[1], state.discriminator_optimizer[1]
+    generators, discriminators = (state.optimizers[g][1] for g in ("generators", "discriminators"))
     sums_of, names = (json.loads(str(tf_golden[which])) for which in ("sums", "names"))
     seen = 0
     for slot, g, d in (
-        ("", state.generators, state.discriminators),
+        ("", state.params["generators"], state.params["discriminators"]),
         ("/Adam", generators.mu, discriminators.mu),
         ("/Adam_1", generators.nu, discriminators.nu),
     ):
@@ -210,7 +212,7 @@ def test_every_variable_and_slot_of_a_tensorflow_checkpoint_arrives(
         for (domain, scale), network in tensorflow.DISCRIMINATORS.items():
             ours_by_name = flatten_dict(d[domain][scale], sep="/")
             if not slot:
-                ours_by_name |= flatten_dict(state.spectral[domain][scale], sep="/")
+                ours_by_name |= flatten_dict(state.other["spectral"][domain][scale], sep="/")
             layers = {"local": 5, "global": 7}[scale]
             for theirs, ours in tensorflow.discriminator_names(layers, True).items():
                 if ours in ours_by_name:
@@ -235,16 +237,16 @@ def test_a_run_of_tensorflow_weights_says_what_was_recorded(
 ) -> None:
     config, state = restore_state(tf_run)
     config.dtype = "float32"
-    networks = objective.build_networks(config)
-    translate = jax.jit(networks.generator.apply)
+    method = build_method(config)
+    translate = jax.jit(method.generate)
     for direction, name, domain in (("a2b", "ab", "A"), ("b2a", "ba", "B")):
-        out = translate({"params": state.generators[direction]}, tf_golden[f"input/{domain}"])
+        out = translate(state.params["generators"][direction], tf_golden[f"input/{domain}"])
         np.testing.assert_allclose(out.image, tf_golden[f"out/{name}/image"], atol=1e-5)
         np.testing.assert_allclose(out.cam_logits, tf_golden[f"out/{name}/cam_logit"], atol=2e-4)
         np.testing.assert_allclose(out.heatmap[0], tf_golden[f"out/{name}/heatmap"], atol=2e-4)
-    judge = jax.jit(lambda d, s, x: objective.judge(networks, d, s, x, "a"))
-    spectral = objective.iterate_spectral(state.discriminators, state.spectral)
-    judgements = judge(state.discriminators, spectral, tf_golden["input/A"])
+    spectral = method.refresh("", state.params, state.other)["spectral"]
+    judge = jax.jit(lambda d, s, x: method.judge_scales(d, s, x, "a"))
+    judgements = judge(state.params["discriminators"], spectral, tf_golden["input/A"])
     for scale, out in judgements.items():
         recorded = tf_golden[f"out/dis_real_A/{scale}_logit"]
         np.testing.assert_allclose(out.logits[..., None], recorded, atol=1e-5)

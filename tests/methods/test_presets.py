@@ -1,24 +1,26 @@
 """The preset `tensorflow` against the authors' TensorFlow implementation."""
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
+from steps import creator, plain_step
 from tensorflow_golden import Golden
 
-from ugatit_jax.config.fields import PRESETS
-from ugatit_jax.devices.sharding import make_mesh
 from ugatit_jax.interop.tensorflow import DISCRIMINATORS, discriminator_names
-from ugatit_jax.methods import losses
-from ugatit_jax.methods import ugatit as objective
+from ugatit_jax.methods import build_method, losses
+from ugatit_jax.methods.method import Context
 from ugatit_jax.methods.optimizer import select_kernels
-from ugatit_jax.methods.ugatit import Networks
-from ugatit_jax.training import step as train_step
+from ugatit_jax.methods.state import TrainState
+from ugatit_jax.methods.ugatit_fields import PRESETS
+from ugatit_jax.training.step import gradients
 
 
 def cases(fast: str) -> list[Any]:
@@ -33,20 +35,11 @@ def weights_of(config: ConfigDict, kind: str) -> ConfigDict:
     return weights
 
 
-def networks_of(golden: Golden) -> Networks:
-    generator, discriminators = objective.build_networks(golden.config)
-    return Networks(
-        generator.clone(dtype=golden.dtype),
-        {scale: net.clone(dtype=golden.dtype) for scale, net in discriminators.items()},
-    )
-
-
 @functools.cache
 def forward(case: str, smoothing: str) -> tuple[Golden, Any, Any]:
     """Return what the networks say at first, the discriminators after one power iteration."""
     golden = Golden(case, smoothing)
-    networks = networks_of(golden)
-    recorded = golden.recorded("gen")
+    method, recorded = golden.method, golden.recorded("gen")
     pictures = {
         "real_A": golden.batch["a"],
         "real_B": golden.batch["b"],
@@ -55,12 +48,14 @@ def forward(case: str, smoothing: str) -> tuple[Golden, Any, Any]:
     }
 
     @jax.jit
-    def run(g: Any, d: Any, s: Any, pictures: Any) -> Any:
-        real = objective.first_pass(networks.generator, g, pictures["real_A"], pictures["real_B"])
-        fake = objective.first_pass(networks.generator, g, pictures["fake_A"], pictures["fake_B"])
-        s = objective.iterate_spectral(d, s)
+    def run(params: Any, other: Any, pictures: Any) -> Any:
+        real, fake = (
+            method.first(params, {"a": pictures[f"{which}_A"], "b": pictures[f"{which}_B"]}, ())
+            for which in ("real", "fake")
+        )
+        spectral = method.refresh("", params, other)["spectral"]
         judgements = {
-            name: objective.judge(networks, d, s, x, name[-1].lower())
+            name: method.judge_scales(params["discriminators"], spectral, x, name[-1].lower())
             for name, x in pictures.items()
         }
         return {
@@ -72,7 +67,7 @@ def forward(case: str, smoothing: str) -> tuple[Golden, Any, Any]:
             "aba": fake.fake_a,
         }, judgements
 
-    return golden, *run(golden.generators(), *golden.discriminators(), pictures)
+    return golden, *run(*golden.params(), pictures)
 
 
 @pytest.mark.parametrize("smoothing", ["smooth", "nosmooth"])
@@ -102,24 +97,24 @@ def test_networks_give_what_was_recorded(case: str, smoothing: str) -> None:
 @functools.cache
 def loss_of_every_kind(case: str, smoothing: str) -> tuple[Golden, dict[str, Any]]:
     golden = Golden(case, smoothing)
-    networks, batch = networks_of(golden), golden.batch
+    batch = golden.batch
     kinds = {name.split("/")[0] for name in golden.recorded("loss")}
 
     @jax.jit
-    def run(g: Any, d: Any, s: Any) -> dict[str, Any]:
-        s = objective.iterate_spectral(d, s)
-        first = objective.first_pass(networks.generator, g, batch["a"], batch["b"])
-        fakes = {"a": first.fake_a.image, "b": first.fake_b.image}
+    def run(params: Any, other: Any) -> dict[str, Any]:
+        other = golden.method.refresh("", params, other)
+        first = golden.method.first(params, batch, ())
         results = {}
         for kind in kinds:
-            weights, noise = weights_of(golden.config, kind), golden.noise(kind)
+            method = dataclasses.replace(golden.method, weights=weights_of(golden.config, kind))
+            context = Context(batch, golden.noise(kind), (), other, ())
             results[kind] = (
-                objective.discriminator_loss(networks, d, s, weights, batch, fakes, noise),
-                objective.generator_loss(networks, g, first, d, s, weights, batch),
+                method.discriminator_loss(params, first, context),
+                method.generator_loss(params, first, context),
             )
         return results
 
-    return golden, run(golden.generators(), *golden.discriminators())
+    return golden, run(*golden.params())
 
 
 def regulariser(golden: Golden, params: Any) -> float:
@@ -176,27 +171,22 @@ def first_gradients(case: str, dtype: type) -> tuple[Golden, dict[str, np.ndarra
     """Return the gradients at the first values, regulariser included, by TensorFlow's names."""
     with jax.enable_x64(dtype == np.float64):
         golden = Golden(case, dtype=dtype)
-        networks, batch, weights = networks_of(golden), golden.batch, golden.config.loss
+        method, batch = golden.method, golden.batch
         decay = golden.config.train.weight_decay
 
         @jax.jit
-        def run(g: Any, d: Any, s: Any) -> Any:
-            s = objective.iterate_spectral(d, s)
-            first, pull_back = objective.open_first_pass(networks.generator, g, batch)
-            fakes = {"a": first.fake_a.image, "b": first.fake_b.image}
-            d_grads, _ = jax.grad(objective.discriminator_loss, 1, has_aux=True)(
-                networks, d, s, weights, batch, fakes, noise={}
-            )
-            g_grads, _ = objective.generator_gradients(
-                networks, g, first, pull_back, d, s, weights, batch
-            )
-            return tuple(
-                jax.tree.map(lambda dx, x, k: dx + decay * x * k, grads, x, select_kernels(x))
-                for grads, x in ((g_grads, g), (d_grads, d))
+        def run(params: Any, other: Any) -> Any:
+            context = Context(batch, {}, (), method.refresh("", params, other), ())
+            opened = jax.vjp(lambda params: method.first(params, batch, ()), params)
+            grads: dict[str, Any] = {}
+            for player in method.players("train"):
+                grads |= gradients(player, params, opened, context)[0]
+            return jax.tree.map(
+                lambda dx, x, k: dx + decay * x * k, grads, params, select_kernels(params)
             )
 
-        g, (d, s) = golden.generators(), golden.discriminators()
-        return golden, golden.in_their_names(*jax.device_get(run(g, d, s)))
+        grads = jax.device_get(run(*golden.params()))
+        return golden, golden.in_their_names(grads["generators"], grads["discriminators"])
 
 
 def relative_error(golden: Golden, name: str, ours: np.ndarray) -> float:
@@ -235,15 +225,15 @@ def test_float32_and_float64_agree_where_the_recording_differs() -> None:
 
 
 @functools.cache
-def one_step(case: str, smoothing: str) -> tuple[Golden, train_step.TrainState, dict[str, Any]]:
+def one_step(case: str, smoothing: str) -> tuple[Golden, TrainState, dict[str, Any]]:
     """Run the production step, as it is, from the first values."""
     golden = Golden(case, smoothing)
-    discriminators, spectral = golden.discriminators()
-    state = jax.eval_shape(lambda: train_step.create_state(golden.config))
+    params, other = golden.params()
+    state = jax.eval_shape(creator(golden.config))
     state = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), state).replace(
-        generators=golden.generators(), discriminators=discriminators, spectral=spectral
+        params=params, other=other
     )
-    step = jax.jit(train_step.make_train_step(golden.config, make_mesh(jax.devices()[:1])))
+    step = jax.jit(plain_step(golden.config))
     return golden, *jax.device_get(step(state, golden.batch))
 
 
@@ -266,7 +256,7 @@ def test_the_training_step_is_one_run_of_each_optimiser(case: str, smoothing: st
         metrics["discriminator/total"] + reg_d, recorded["D_loss"], rtol=1e-5
     )
     np.testing.assert_allclose(metrics["generator/total"] + reg_g, recorded["G_loss"], rtol=1e-5)
-    ours = golden.in_their_names(state.generators, state.discriminators)
+    ours = golden.in_their_names(state.params["generators"], state.params["discriminators"])
     first = golden.variables("var/")
     after = golden.variables("afterD/") | golden.variables("afterG/")
     if smoothing == "nosmooth":
@@ -293,7 +283,7 @@ def test_the_training_step_is_one_run_of_each_optimiser(case: str, smoothing: st
 def test_two_power_iterations_per_step(case: str) -> None:
     golden, state, _ = one_step(case, "smooth")
     for (domain, scale), network in DISCRIMINATORS.items():
-        ours = flatten_dict(state.spectral[domain][scale], sep="/")
+        ours = flatten_dict(state.other["spectral"][domain][scale], sep="/")
         for theirs, our_name in discriminator_names(golden.layers[scale], True).items():
             if our_name.endswith("/u"):
                 recorded = golden.arrays[f"afterG/{network}/{theirs}"][0]
@@ -309,8 +299,8 @@ def test_a_kind_with_penalty_trains(tiny_config: Callable[[], ConfigDict]) -> No
     config.train.batch_size = 2
     shape = (2, *config.data.image_size, 3)
     a, b = jax.random.uniform(jax.random.key(0), (2, *shape), minval=-1, maxval=1)
-    state = jax.jit(lambda: train_step.create_state(config))()
-    step = jax.jit(train_step.make_train_step(config, make_mesh(jax.devices()[:1])))
+    state = jax.jit(creator(config))()
+    step = jax.jit(plain_step(config))
     records = []
     for _ in range(3):
         state, metrics = step(state, {"a": a, "b": b})
@@ -321,11 +311,24 @@ def test_a_kind_with_penalty_trains(tiny_config: Callable[[], ConfigDict]) -> No
     assert records[2]["discriminator/total"] < records[0]["discriminator/total"]
     assert records[0]["discriminator/penalty"] > 0
 
+    # What it draws follows from seed and step.
+    batch = {"a": a, "b": b}
+    method, key = build_method(config), jax.random.key(config.seed)
+    terms = jax.jit(lambda *args: method.discriminator_loss(*args)[1])
+    first = jax.jit(method.first)(state.params, batch, ())
+    for number in (5, 6):
+        noise = method.draw(jax.random.fold_in(key, number), batch)
+        context = Context(batch, noise, (), state.other, ())
+        expected = terms(state.params, first, context)["penalty"]
+        _, metrics = step(state.replace(step=jnp.int32(number)), batch)
+        np.testing.assert_allclose(metrics["discriminator/penalty"], expected, rtol=1e-4)
 
-def test_noise_follows_from_seed_step_and_domain(tiny_config: Callable[[], ConfigDict]) -> None:
+
+def test_noise_follows_from_key_and_domain(tiny_config: Callable[[], ConfigDict]) -> None:
     config, batch = tiny_config(), {d: np.zeros((2, 4, 4, 3)) for d in "ab"}
     config.loss.kind = "dragan"
-    first, again, later = (train_step.draw_noise(config, step, batch) for step in (5, 5, 6))
+    method, key = build_method(config), jax.random.key(config.seed)
+    first, again, later = (method.draw(jax.random.fold_in(key, n), batch) for n in (5, 5, 6))
     np.testing.assert_array_equal(first["a"]["epsilon"], again["a"]["epsilon"])
     drawn = [x["alpha"].ravel().tolist() for n in (first, later) for x in n.values()]
     assert len({value for alphas in drawn for value in alphas}) == 8

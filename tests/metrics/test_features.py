@@ -1,7 +1,6 @@
 """Any pictures in, one row of features each out; and weights that cannot be had."""
 
 import io
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from processes import free_port
 
 from ugatit_jax.console.errors import InputError
 from ugatit_jax.metrics import efficientnet, features
@@ -120,12 +120,6 @@ np.save(f"{folder}/{process}.npy", found)
             process.kill()
     for i in range(2):
         np.testing.assert_allclose(np.load(tmp_path / f"{i}.npy"), expected, rtol=1e-4, atol=1e-5)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        return probe.getsockname()[1]
 
 
 def test_a_path_must_exist(tmp_path: Path) -> None:

@@ -3,8 +3,8 @@
 import jax
 import numpy as np
 import pytest
-from likeness import noise, ssim_by_tensorflow
 from scipy.spatial.distance import cdist
+from similarity import noise, ssim_by_tensorflow
 
 from ugatit_jax.console.errors import InputError
 from ugatit_jax.metrics.similarity import feature_distance, l1, ssim

@@ -11,16 +11,10 @@ import pytest
 from flax.traverse_util import flatten_dict
 from pytorch_golden import DATA, DISCRIMINATORS, GENERATORS, LAYERS, Golden, nhwc
 
-from ugatit_jax.config import fields as default
+from ugatit_jax.config import fields
 from ugatit_jax.interop import pytorch
-from ugatit_jax.models import (
-    REMAT,
-    build_discriminators,
-    build_generator,
-    layers,
-    minimum_size,
-    normalization,
-)
+from ugatit_jax.methods import build_method
+from ugatit_jax.models import REMAT, layers, minimum_size, normalization
 
 FULL_SIZE = json.loads((DATA / "pt_fullsize_shapes.json").read_text())
 
@@ -33,7 +27,7 @@ def golden(request: pytest.FixtureRequest) -> Golden:
 @pytest.mark.parametrize("direction", ["a2b", "b2a"])
 def test_generator_gives_the_recorded_pictures_logits_and_heat_maps(golden, direction):
     name, domain = GENERATORS[direction], direction[0]
-    translate = jax.jit(build_generator(golden.config).apply)
+    translate = jax.jit(golden.method.generator.apply)
     out = translate({"params": golden.generators("init")[direction]}, golden.batch(1)[domain])
     recorded = golden.state_dict(f"fwd/{name}/")
     np.testing.assert_allclose(out.image, nhwc(recorded["image"]), atol=1e-5)
@@ -45,7 +39,7 @@ def test_generator_gives_the_recorded_pictures_logits_and_heat_maps(golden, dire
 def test_discriminator_gives_the_recorded_logits_and_heat_maps(golden, domain, scale):
     params, spectral = golden.discriminators("init")
     variables = {"params": params[domain][scale], "spectral": spectral[domain][scale]}
-    discriminator = build_discriminators(golden.config)[scale]
+    discriminator = golden.method.discriminators[scale]
     out = jax.jit(discriminator.apply)(variables, golden.batch(1)[domain])
     recorded = golden.state_dict(f"eval/{DISCRIMINATORS[domain, scale]}/")
     np.testing.assert_allclose(out.logits, recorded["logit"][:, 0], atol=1e-5)
@@ -55,10 +49,10 @@ def test_discriminator_gives_the_recorded_logits_and_heat_maps(golden, domain, s
 
 @pytest.mark.parametrize("variant", ["full", "light"])
 def test_paper_size_has_the_parameters_of_the_original_one_to_one(variant):
-    config = default.get_config("light" if variant == "light" else "")
+    config = fields.get_config("light" if variant == "light" else "")
     theirs, picture = FULL_SIZE[variant], jnp.zeros((1, 256, 256, 3))
-    nets = {"genA2B": build_generator(config)}
-    nets |= {f"dis{s[0].upper()}A": net for s, net in build_discriminators(config).items()}
+    nets = {"genA2B": build_method(config).generator}
+    nets |= {f"dis{s[0].upper()}A": net for s, net in build_method(config).discriminators.items()}
     for name, net in nets.items():
         shapes = {key: shape for key, shape, _ in theirs[name]["state_dict"]}
         empty = {key: np.broadcast_to(np.float32(0), shape) for key, shape in shapes.items()}
@@ -77,10 +71,10 @@ def test_paper_size_has_the_parameters_of_the_original_one_to_one(variant):
 @pytest.mark.parametrize("size", [(48, 80), (64, 48)])
 @pytest.mark.parametrize("variant", ["", "light"])
 def test_rectangular_pictures(variant, size):
-    config = default.get_config(variant)
+    config = fields.get_config(variant)
     config.model.base_width, config.model.global_layers = 8, 6
     picture = jax.ShapeDtypeStruct((2, *size, 3), jnp.float32)
-    generator = build_generator(config)
+    generator = build_method(config).generator
     variables = jax.eval_shape(generator.init, jax.random.key(0), picture)
     out = jax.eval_shape(generator.apply, variables, picture)
     assert out.image.shape == picture.shape
@@ -91,9 +85,9 @@ def test_rectangular_pictures(variant, size):
 
 @pytest.mark.parametrize("depth", [3, 5, 7])
 def test_minimum_size_is_the_smallest_that_works(depth):
-    config = default.get_config()
+    config = fields.get_config()
     config.model.base_width, config.model.global_layers = 8, depth
-    net = build_discriminators(config)["global"]
+    net = build_method(config).discriminators["global"]
 
     def logits(side: int) -> tuple[int, ...]:
         picture = jnp.zeros((1, side, side, 3))
@@ -108,7 +102,7 @@ def test_minimum_size_is_the_smallest_that_works(depth):
 def test_bfloat16_stays_near_float32_and_returns_float32():
     golden = Golden("light")
     params, pictures = golden.generators("init")["a2b"], golden.batch(1)["a"]
-    narrow = build_generator(golden.config).clone(dtype=jnp.bfloat16)
+    narrow = golden.method.generator.clone(dtype=jnp.bfloat16)
     out = jax.jit(narrow.apply)({"params": params}, pictures)
     assert {x.dtype for x in out} == {jnp.dtype(jnp.float32)}
     recorded = nhwc(golden.arrays["fwd/genA2B/image"])
@@ -158,10 +152,10 @@ def test_power_iteration_finds_the_largest_singular_value():
 
 def test_initializers_draw_what_they_say():
     for name, deviation in (("normal", 0.02), ("uniform", 1 / np.sqrt(3 * 3 * 32) / np.sqrt(3))):
-        config = default.get_config("light")
+        config = fields.get_config("light")
         config.model.base_width, config.model.residual_blocks = 8, 1
         config.model.initializer = name
-        init = jax.jit(build_generator(config).init)
+        init = jax.jit(build_method(config).generator.init)
         params = flatten_dict(init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)))["params"])
         kernel = params["encoder_0", "conv_0", "kernel"]
         np.testing.assert_allclose(np.std(kernel), deviation, rtol=0.05)
@@ -170,7 +164,7 @@ def test_initializers_draw_what_they_say():
 
 
 def test_generator_gives_the_recorded_inner_activations(golden):
-    generator = build_generator(golden.config)
+    generator = golden.method.generator
     params, picture = golden.generators("init")["a2b"], golden.batch(1)["a"]
     forward = jax.jit(functools.partial(generator.apply, capture_intermediates=True))
     _, state = forward({"params": params}, picture)
@@ -196,13 +190,13 @@ def test_generator_gives_the_recorded_inner_activations(golden):
 
 @pytest.mark.parametrize("network", ["generator", "discriminator"])
 def test_what_rematerialisation_keeps_for_the_backward_pass(network: str) -> None:
-    config, kept = default.get_config("light"), {}
+    config, kept = fields.get_config("light"), {}
     pictures = jax.ShapeDtypeStruct((1, 96, 96, 3), jnp.float32)
     for remat in REMAT:
         config.train.remat = remat
-        module = build_generator(config)
+        module = build_method(config).generator
         if network == "discriminator":
-            module = build_discriminators(config)["local"]
+            module = build_method(config).discriminators["local"]
         variables = jax.eval_shape(module.init, jax.random.key(0), pictures)
 
         def pull_back(variables: Any, x: Any, module: Any = module) -> Any:

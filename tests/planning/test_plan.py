@@ -12,19 +12,20 @@ import jax.numpy as jnp
 import pytest
 from jax.experimental.compilation_cache.compilation_cache import reset_cache
 from ml_collections import ConfigDict
-from test_readme import ROOT, commands
+from readme import ROOT, commands
+from steps import creator
 
 from benchmarks import plan_table
+from ugatit_jax import plan
 from ugatit_jax.console.errors import InputError
 from ugatit_jax.devices.sharding import make_mesh, replicated
-from ugatit_jax.planning import search as plan
 from ugatit_jax.planning.chips import GIB, TPUS, find_gpu
 from ugatit_jax.planning.collectives import Collective
 from ugatit_jax.planning.compiled_step import Figures, Memory, load_figures, needed_memory
 from ugatit_jax.planning.report import describe
 from ugatit_jax.planning.roofline import estimate, fits
+from ugatit_jax.planning.search import candidates
 from ugatit_jax.planning.topology import Target, find_target, larger
-from ugatit_jax.training.step import create_state
 
 V5E = TPUS["v5e"]
 FIGURES = Figures(
@@ -61,9 +62,11 @@ def test_the_figures_are_those_of_the_step_and_are_kept(
     figures, memory = result["figures"], result["figures"]["memory"]
     assert status == 0 and result["chips"] == 8 and result["dtype"] == "float32"
 
-    state = jax.eval_shape(lambda: create_state(tiny_config()))
-    parameters = 4 * sum(leaf.size for leaf in jax.tree.leaves((state.generators, state.ema)))
-    judges = 4 * sum(leaf.size for leaf in jax.tree.leaves(state.discriminators))
+    state = jax.eval_shape(creator(tiny_config()))
+    parameters = 4 * sum(
+        leaf.size for leaf in jax.tree.leaves((state.params["generators"], state.ema))
+    )
+    judges = 4 * sum(leaf.size for leaf in jax.tree.leaves(state.params["discriminators"]))
     assert memory["parameters"] == parameters // 2 + judges
     assert memory["ema"] == parameters // 2
     moments = 2 * memory["parameters"]
@@ -140,7 +143,7 @@ def test_settings_that_take_less_memory_come_from_cheap_to_dear(
     config = tiny_config()
     config.train.batch_size, config.model.light = 48, False
     again = {"train.remat": "all"}
-    assert list(plan.candidates(config, target(8), state_fits=True)) == [
+    assert list(candidates(config, target(8), state_fits=True)) == [
         {"train.remat": "convolutions"},
         again,
         again | {"train.accumulate": 2},
@@ -149,13 +152,13 @@ def test_settings_that_take_less_memory_come_from_cheap_to_dear(
         again | {"train.batch_size": 8},
         again | {"topology": "v5e:4x4", "train.batch_size": 48},
     ]
-    assert list(plan.candidates(config, target(8), state_fits=False)) == [
+    assert list(candidates(config, target(8), state_fits=False)) == [
         {"model.light": True},
         {"model.light": True} | again,
         again | {"topology": "v5e:4x4", "train.batch_size": 48},
     ]
     config.train.remat, config.train.batch_size, config.model.light = "all", 8, True
-    assert list(plan.candidates(config, target(8, "v5e:16x16"), state_fits=True)) == []
+    assert list(candidates(config, target(8, "v5e:16x16"), state_fits=True)) == []
 
 
 def test_a_report_on_a_slice_has_time_and_verdict(tiny_config: Callable[[], ConfigDict]) -> None:

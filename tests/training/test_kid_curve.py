@@ -1,10 +1,12 @@
 """KID while training: what a run keeps of it, and which checkpoint it calls the best."""
 
 import dataclasses
-import functools
 import json
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,21 +19,26 @@ from tensorboard.backend.event_processing.event_accumulator import (  # type: ig
 )
 from tensorboard.util import tensor_util  # type: ignore[import-untyped]
 
-from ugatit_jax.config.checks import save_config
+from ugatit_jax.config.records import save_config
 from ugatit_jax.console.errors import InputError
-from ugatit_jax.data.datasets import open_dataset
+from ugatit_jax.data.datasets import Dataset, open_dataset
+from ugatit_jax.devices.sharding import make_mesh
 from ugatit_jax.evaluation.evaluating import evaluate_run
+from ugatit_jax.inference.mapped import MappedTranslation
+from ugatit_jax.methods import build_method
+from ugatit_jax.methods.method import shapes
+from ugatit_jax.methods.state import TrainState
 from ugatit_jax.runs.checkpoints import (
     describe_checkpoint,
     open_checkpoints,
-    restore_generators,
+    restore_weights,
     save,
 )
-from ugatit_jax.training import loop as train
+from ugatit_jax.training import loop
 from ugatit_jax.training.kid_curve import KidCurve
-from ugatit_jax.training.step import TrainState, create_state
 
 MakeConfig = Callable[[], ConfigDict]
+pytestmark = pytest.mark.usefixtures("compiled_once")
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +52,18 @@ def config(tiny_config: MakeConfig) -> ConfigDict:
 
 
 @pytest.fixture(scope="module")
-def run(config: ConfigDict, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(compiled_once: None, config: ConfigDict, tmp_path_factory: pytest.TempPathFactory) -> Path:
     workdir = tmp_path_factory.mktemp("kid") / "run"
-    assert train.train(config, workdir) == 4
+    assert loop.train(config, workdir) == 4
     return workdir
+
+
+def open_curve(
+    config: ConfigDict, workdir: Path, dataset: Dataset | None = None
+) -> KidCurve | None:
+    method = build_method(config, mapped=True)
+    dataset = dataset or open_dataset(config.data)
+    return KidCurve.open(config.eval, config.data, method, dataset, workdir, None)
 
 
 def points(run: Path) -> list[dict]:
@@ -83,32 +98,57 @@ def test_a_resumed_run_goes_on_with_its_points(
     config: ConfigDict, run: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "kid.json").write_text((run / "kid.json").read_text())
-    dataset = open_dataset(config.data)
-    curve = KidCurve.open(config, dataset, tmp_path, 3)  # as if step 4 had been lost
+    curve = open_curve(config, tmp_path)
     assert curve is not None
-    _, _, params = restore_generators(run, 4)
-    assert curve.is_due(6) and curve.is_due(4) and not curve.is_due(5)  # 4 is the last one
-    kids = curve.measure(jax.device_get(params), 6)
+    curve.forget_after(3)  # as if step 4 had been lost
+    assert not any(curve.is_missing(step) for step in (0, 3, 4)) and curve.is_missing(6)
+    # 7 is the last one, which is measured even when a run is stopped.
+    due = [[curve.is_due(step, 7, stopped) for step in (3, 5, 6, 7)] for stopped in (False, True)]
+    assert due == [[True, False, True, True], [False, False, False, True]]
+    groups = {"generators": jax.device_get(restore_weights(run, 4).weights)}
+    translation = MappedTranslation(build_method(config, mapped=True), make_mesh())
+    kids = curve.measure(translation, groups, 6)
     assert [point["step"] for point in points(tmp_path)] == [3, 6]
     assert kids == pytest.approx({name: points(run)[-1][name]["mean"] for name in kids}, rel=1e-4)
+
+
+def test_a_run_that_is_stopped_has_the_points_of_one_that_is_not(
+    config: ConfigDict, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def press_ctrl_c_in(name: str, step: int) -> None:
+        """When the log has noted this step; the one that follows is the last."""
+        method = getattr(loop.Log, name)
+
+        def and_press(log: loop.Log, now: int, *args: Any, **kwargs: Any) -> None:
+            method(log, now, *args, **kwargs)
+            if now == step:
+                os.kill(os.getpid(), signal.SIGINT)
+
+        monkeypatch.setattr(loop.Log, name, and_press)
+
+    press_ctrl_c_in("advance", 2)
+    assert loop.train(config, tmp_path) == 3
+    assert not (tmp_path / "kid.json").exists()
+    press_ctrl_c_in("write_kids", 3)  # when the owed point is there
+    assert loop.train(config, tmp_path) == 4
+    assert points(tmp_path) == points(run)
 
 
 def test_points_that_do_not_compare_are_not_mixed(
     config: ConfigDict, run: Path, tmp_path: Path
 ) -> None:
     kept = json.loads((run / "kid.json").read_text())
-    dataset = open_dataset(config.data)
     for name, other, message in (
         ("pictures", {"a": 100, "b": 100}, "was measured with pictures {'a': 100"),
         ("features", {"extractor": "inception-v3", "sha256": "0"}, "was measured with features"),
     ):
         (tmp_path / "kid.json").write_text(json.dumps(kept | {name: other}))
         with pytest.raises(InputError, match=message):
-            KidCurve.open(config, dataset, tmp_path, 4)
+            open_curve(config, tmp_path)
     for broken in ("", "{}", "[]"):
         (tmp_path / "kid.json").write_text(broken)
         with pytest.raises(InputError, match=r"cannot read .*kid\.json .*: move it away"):
-            KidCurve.open(config, dataset, tmp_path, 4)
+            open_curve(config, tmp_path)
 
 
 def test_it_takes_test_pictures(
@@ -116,36 +156,34 @@ def test_it_takes_test_pictures(
 ) -> None:
     dataset = open_dataset(config.data)
     alone = dataclasses.replace(dataset, test_b=dataset.test_b.first(1))
-    assert KidCurve.open(config, alone, tmp_path, 0) is None
+    assert open_curve(config, tmp_path, alone) is None
     assert "it takes 2 test pictures of each domain" in capsys.readouterr().out
     config = config.copy_and_resolve_references()
     config.eval.every = 0
-    assert KidCurve.open(config, dataset, tmp_path, 0) is None
+    assert open_curve(config, tmp_path) is None
     assert capsys.readouterr().out == ""
 
 
 def test_the_best_checkpoint_is_kept_and_named(config: ConfigDict, tmp_path: Path) -> None:
     save_config(config, tmp_path / "config.json")
-    generators = jax.eval_shape(functools.partial(create_state, config)).generators
-    nothing = np.zeros(1)
+    method = build_method(config)
+    generators = shapes(method)[0]["generators"]
     kids = {1: 0.4, 2: 0.1, 3: 0.3, 4: None, 5: 0.2}
-    with open_checkpoints(tmp_path, config) as checkpoints:
+    with open_checkpoints(tmp_path, config.checkpoint) as checkpoints:
         for step, kid in kids.items():
-            state = TrainState(
-                step=jnp.asarray(step),
-                generators=jax.tree.map(lambda x, s=step: np.full(x.shape, s, x.dtype), generators),
-                discriminators=nothing,
-                spectral=nothing,
-                generator_optimizer=nothing,
-                discriminator_optimizer=nothing,
-                ema=None,
-            )
+            full = jax.tree.map(lambda x, s=step: np.full(x.shape, s, x.dtype), generators)
+            state = TrainState(jnp.asarray(step), {"generators": full}, {}, {}, ema=None)
             # A lower KID in one direction only makes no best step: both count.
-            save(checkpoints, state, kid and {"a2b": kid + step / 100, "b2a": kid - step / 100})
+            save(
+                checkpoints,
+                method,
+                state,
+                kid and {"a2b": kid + step / 100, "b2a": kid - step / 100},
+            )
     assert {int(path.name) for path in (tmp_path / "checkpoints").iterdir()} == {2, 5}
-    _, step, params = restore_generators(tmp_path, "best")
-    assert step == 2 and {float(x.ravel()[0]) for x in jax.tree.leaves(params)} == {2.0}
-    assert restore_generators(tmp_path)[1] == 5
+    _, step, weights = restore_weights(tmp_path, "best")
+    assert step == 2 and {float(x.ravel()[0]) for x in jax.tree.leaves(weights)} == {2.0}
+    assert restore_weights(tmp_path).step == 5
     best, newest = describe_checkpoint(tmp_path, 2), describe_checkpoint(tmp_path, 5)
     assert best["is"] == ["best"] and newest["is"] == ["final"]  # of four steps
     assert best["best_step"] == newest["best_step"] == 2 and best["newest_step"] == 5
@@ -154,9 +192,9 @@ def test_the_best_checkpoint_is_kept_and_named(config: ConfigDict, tmp_path: Pat
 
 def test_a_run_without_kids_has_no_best_checkpoint(config: ConfigDict, tmp_path: Path) -> None:
     save_config(config, tmp_path / "config.json")
-    state = TrainState(jnp.asarray(7), *[np.zeros(1)] * 5, ema=None)
-    with open_checkpoints(tmp_path, config) as checkpoints:
-        save(checkpoints, state)
+    state = TrainState(jnp.asarray(7), {"generators": np.zeros(1)}, {}, {}, ema=None)
+    with open_checkpoints(tmp_path, config.checkpoint) as checkpoints:
+        save(checkpoints, build_method(config), state)
     assert describe_checkpoint(tmp_path, 7)["best_step"] is None
     with pytest.raises(InputError, match=r"knows its KID: train with config\.eval\.every, or say"):
-        restore_generators(tmp_path, "best")
+        restore_weights(tmp_path, "best")

@@ -6,25 +6,22 @@ import jax
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
+from steps import batches_of, compile_step, first_state, mesh_of
 
-from ugatit_jax.data import datasets, input_pipeline
-from ugatit_jax.devices.sharding import create_on, place_batch, training_mesh
-from ugatit_jax.training.loop import compile_train_step
-from ugatit_jax.training.step import create_state
+from ugatit_jax.devices.sharding import place_batch
 
 STEPS = 50
 
 
 def losses_of(config: ConfigDict) -> dict[str, np.ndarray]:
     """Every metric of 50 steps on emoji, in order."""
-    mesh = training_mesh(config, jax.devices()[:1])
-    batches = input_pipeline.train_batches(datasets.open_dataset(config.data), config)
-    state = create_on(mesh, lambda: create_state(config))
+    mesh, batches = mesh_of(config, jax.devices()[:1]), batches_of(config)
+    state = first_state(config, mesh)
     batch = place_batch(next(batches), mesh)
-    step = compile_train_step(config, mesh, state, batch)
+    step = compile_step(config, mesh, state, batch)
     records = []
     for _ in range(STEPS):
-        state, metrics = step(state, batch)
+        state, metrics = step(state, batch, ())
         records.append(jax.device_get(metrics))
         batch = place_batch(next(batches), mesh)
     return {name: np.array([record[name] for record in records]) for name in records[0]}

@@ -1,8 +1,8 @@
 """The real loop on a small data set: what it writes, and that stopping it changes nothing."""
 
-import dataclasses
 import json
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -20,25 +20,29 @@ from tensorboard.backend.event_processing.event_accumulator import (  # type: ig
 )
 from tensorboard.util import tensor_util  # type: ignore[import-untyped]
 
-from ugatit_jax.config.checks import different_fields, load_config
+from ugatit_jax import translate
+from ugatit_jax.config.records import different_fields, load_config
 from ugatit_jax.console.errors import InputError
-from ugatit_jax.data import datasets, storage
+from ugatit_jax.data import storage
 from ugatit_jax.data.storage import AnyPath
-from ugatit_jax.devices.sharding import create_on, make_mesh
-from ugatit_jax.inference import files as translate
 from ugatit_jax.main import main
-from ugatit_jax.runs import checkpoints as checkpoint
-from ugatit_jax.training import loop as train
-from ugatit_jax.training.step import TrainState, create_state
+from ugatit_jax.methods.method import Method
+from ugatit_jax.methods.state import TrainState, create_state
+from ugatit_jax.runs.directory import held, saved_steps
+from ugatit_jax.training import loop
 
 MakeConfig = Callable[[], ConfigDict]
+pytestmark = pytest.mark.usefixtures("compiled_once")
+GENERATORS = "translating['generators']"
 
 
 @pytest.fixture(scope="module")
-def straight(tiny_config: MakeConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def straight(
+    compiled_once: None, tiny_config: MakeConfig, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """The directory of a run of four steps that nothing disturbed."""
     workdir = tmp_path_factory.mktemp("straight") / "run"
-    assert train.train(tiny_config(), workdir) == 4
+    assert loop.train(tiny_config(), workdir) == 4
     return workdir
 
 
@@ -60,7 +64,7 @@ def steps_in(workdir: Path) -> set[int]:
 def read(workdir: AnyPath, step: int) -> dict[str, np.ndarray]:
     """Every array of a checkpoint by name, read without the program."""
     arrays = {}
-    for item in ("generators", "ema", "training"):
+    for item in ("translating", "ema", "training"):
         path = workdir / "checkpoints" / str(step) / item
         for keys, leaf in jax.tree_util.tree_flatten_with_path(
             ocp.StandardCheckpointer().restore(path)
@@ -78,9 +82,9 @@ def assert_same_bits(workdir: AnyPath, other: Path, step: int) -> None:
 
 def ctrl_c_after(step: int) -> Callable[..., None]:
     """`Log.advance`, but that somebody presses Ctrl-C when this step is written down."""
-    advance = train.Log.advance
+    advance = loop.Log.advance
 
-    def press_ctrl_c(log: train.Log, now: int, *args: Any, **kwargs: Any) -> None:
+    def press_ctrl_c(log: loop.Log, now: int, *args: Any, **kwargs: Any) -> None:
         advance(log, now, *args, **kwargs)
         if now == step:
             os.kill(os.getpid(), signal.SIGINT)
@@ -99,7 +103,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits(
     command = [*tiny_flags, "--config.checkpoint.every=3", f"--workdir={workdir}"]
     before = signal.getsignal(signal.SIGINT)
     with monkeypatch.context() as patch:
-        patch.setattr(train.Log, "advance", ctrl_c_after(1))
+        patch.setattr(loop.Log, "advance", ctrl_c_after(1))
         assert main(command) == 130
     said = capsys.readouterr().out
     assert "SIGINT: ending after this step (again: at once)" in said
@@ -136,23 +140,16 @@ def test_a_run_in_a_bucket_goes_on_to_the_same_bits_and_translates(
     fields = ["data.source=gs://bucket/my pictures", "checkpoint.every=4", "samples.every=4"]
     workdir = "gs://bucket/runs/tiny"
     command = [*tiny_flags, *(f"--config.{x}" for x in fields), f"--workdir={workdir}"]
-    compile_train_step, compiled = train.compile_train_step, []
-
-    def compile_once(*args: Any) -> jax.stages.Compiled:  # it takes half of the test's time
-        compiled[:] = compiled or [compile_train_step(*args)]
-        return compiled[0]
-
-    monkeypatch.setattr(train, "compile_train_step", compile_once)
     with monkeypatch.context() as patch:
-        patch.setattr(train.Log, "advance", ctrl_c_after(1))
+        patch.setattr(loop.Log, "advance", ctrl_c_after(1))
         assert main(command) == 130
     # As if the power had failed while the last one was written.
-    bucket.put("bucket", "runs/tiny/checkpoints/4/generators/d/0", b"half")
+    bucket.put("bucket", "runs/tiny/checkpoints/4/translating/d/0", b"half")
     assert main(command) == 0
     assert f"training in {workdir} from step 2 to 4" in capsys.readouterr().out
     names = bucket.names("bucket")
-    assert "runs/tiny/checkpoints/4/generators/d/0" not in names
-    assert checkpoint.saved_steps(storage.open_path(workdir)) == [2, 4]
+    assert "runs/tiny/checkpoints/4/translating/d/0" not in names
+    assert saved_steps(storage.open_path(workdir)) == [2, 4]
     assert_same_bits(storage.open_path(workdir), straight, 4)
     assert load_config(storage.open_path(workdir) / "config.json").data.source == fields[0][12:]
     starts = json.loads(bucket.objects["bucket", "runs/tiny/run.json"][1])["starts"]
@@ -227,11 +224,11 @@ def test_rho_and_norms_are_those_of_the_checkpoint(
     scalars: dict[str, dict[int, float]], straight: Path
 ) -> None:
     arrays = read(straight, 4)
-    generators = {name: x for name, x in arrays.items() if name.startswith("generators")}
+    generators = {name: x for name, x in arrays.items() if name.startswith(GENERATORS)}
     rhos = {name: x for name, x in generators.items() if name.endswith("['rho']")}
     assert len(rhos) == len([name for name in scalars if name.startswith("rho/")]) / 3 == 8
     for name, rho in rhos.items():
-        layer = "/".join(name.removeprefix("generators").strip("[']").split("']['")[:-1])
+        layer = "/".join(name.removeprefix(GENERATORS).strip("[']").split("']['")[:-1])
         assert scalars[f"rho/{layer}/mean"][4] == pytest.approx(rho.mean())
         assert scalars[f"rho/{layer}/min"][4] == rho.min() >= 0
         assert scalars[f"rho/{layer}/max"][4] == rho.max() <= 1
@@ -244,7 +241,7 @@ def test_the_moving_average(straight: Path) -> None:
     names = [name.removeprefix("ema") for name in after if name.startswith("ema")]
     assert len(names) > 50
     for name in names:
-        expected = 0.75 * before[f"ema{name}"] + 0.25 * after[f"generators{name}"]
+        expected = 0.75 * before[f"ema{name}"] + 0.25 * after[f"translating{name}"]
         np.testing.assert_allclose(after[f"ema{name}"], expected, rtol=1e-5, atol=1e-7)
 
 
@@ -265,7 +262,7 @@ def test_another_architecture_is_refused_and_nothing_is_touched(
     config = tiny_config()
     config.model.base_width = 8
     with pytest.raises(InputError, match=r"another architecture: config.model.base_width is 8 and"):
-        train.train(config, straight)
+        loop.train(config, straight)
     assert {path: path.stat().st_mtime_ns for path in straight.rglob("*")} == before
 
 
@@ -274,58 +271,78 @@ def test_a_finished_run_says_so_and_what_has_changed(
 ) -> None:
     config = tiny_config()
     config.train.learning_rate = 2e-4
-    assert train.train(config, straight) == 4
+    assert loop.train(config, straight, changed=True) == 4
     said = capsys.readouterr().out
-    assert "config.train.learning_rate is 0.0002 from here on; it was 0.0001" in said
+    assert "from here on config.train.learning_rate is 0.0002 and was 0.0001" in said
     assert f"nothing to do: {straight} is at step 4 of 4" in said
     assert "compiling" not in said
+
+
+def test_a_run_goes_on_as_another_only_if_asked_to(
+    straight: Path,
+    pictures: Path,
+    tiny_flags: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    workdir, others = tmp_path / "run", tmp_path / "pictures"
+    shutil.copytree(straight, workdir)
+    shutil.rmtree(workdir / "checkpoints" / "4")
+    shutil.copytree(pictures, others)
+    (others / "trainA" / "8.png").unlink()
+    (others / "trainB" / "0.png").rename(others / "trainB" / "other.png")
+    command = [*tiny_flags, f"--workdir={workdir}"]
+    command += [f"--config.data.source={others}", "--config.log_every=2"]
+    differences = (
+        f"config.data.source is '{others}' and was '{pictures}'",
+        "config.log_every is 2 and was 1",
+        "the pictures of train_a are 8 and were 9",
+        "the pictures of train_b are others and were 8",
+    )
+    with pytest.raises(SystemExit) as refused:
+        main(command)
+    said = capsys.readouterr()
+    assert refused.value.code == 2 and said.err.count("\n") == 1
+    assert said.err == (
+        f"error: the run in {workdir} was another: {'; '.join(differences)}. Say --continue to go "
+        "on like this, or take what it had, or another --workdir\n"
+    )
+    assert "drawing" not in said.out and steps_in(workdir) == {2, 3}
+
+    assert main([*command, "--continue"]) == 0
+    said = capsys.readouterr()
+    for difference in differences:
+        assert f"from here on {difference}\n" in said.out
+    assert f"training in {workdir} from step 3 to 4" in said.out
+    assert steps_in(workdir) == {2, 3, 4}
+    assert load_config(workdir / "config.json").log_every == 2
+    # From now on it is what it has become.
+    assert main(command) == 0
+    assert "nothing to do" in capsys.readouterr().out
+    assert main([*tiny_flags, f"--workdir={workdir}", "--continue"]) == 0
+    assert "from here on config.log_every is 1 and was 2" in capsys.readouterr().out
+
+
+def test_two_trainings_in_one_directory(
+    straight: Path, tiny_config: MakeConfig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with held(straight), pytest.raises(InputError, match=f"another training runs in {straight}:"):
+        loop.train(tiny_config(), straight)
+    assert capsys.readouterr().out == ""
+    assert loop.train(tiny_config(), straight) == 4  # the other one has ended
 
 
 def test_a_diverging_run_stops_with_the_name_and_saves_nothing(
     tiny_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def create_huge(config: ConfigDict) -> TrainState:
-        state = create_state(config)
-        return state.replace(generators=jax.tree.map(lambda x: 1e30 * x, state.generators))
+    def create_huge(method: Method, train: ConfigDict, seed: int) -> TrainState:
+        state = create_state(method, train, seed)
+        huge = jax.tree.map(lambda x: 1e30 * x, state.params["generators"])
+        return state.replace(params=state.params | {"generators": huge})
 
-    monkeypatch.setattr(train, "create_state", create_huge)
+    monkeypatch.setattr(loop, "create_state", create_huge)
     config = tiny_config()
     config.log_every = 100  # found all the same: nothing is saved unseen
     with pytest.raises(FloatingPointError, match=r"^\w+/\w+ is (nan|inf) at step 1, which is not"):
-        train.train(config, tmp_path / "run")
+        loop.train(config, tmp_path / "run")
     assert steps_in(tmp_path / "run") == set()
-
-
-def test_without_test_pictures_samples_are_of_training_pictures(
-    tiny_config: MakeConfig, pictures: Path
-) -> None:
-    config = tiny_config()
-    state = create_on(make_mesh(), lambda: create_state(config))
-    dataset = datasets.open_dataset(config.data)
-    none = datasets.Domain([], [])
-
-    def grid(test_a: datasets.Domain, test_b: datasets.Domain) -> np.ndarray:
-        tested = dataclasses.replace(dataset, test_a=test_a, test_b=test_b)
-        return train.Sampler(config, tested).grid(state, 0)
-
-    expected = grid(dataset.train_a, dataset.train_b)
-    np.testing.assert_array_equal(grid(none, none), expected)
-    np.testing.assert_array_equal(grid(dataset.test_a, none), expected)
-    assert (grid(dataset.test_a, dataset.test_b) != expected).any()
-
-
-@pytest.mark.parametrize(
-    ("every", "due"), [(0, []), (1, [1, 2, 3, 4, 5]), (2, [2, 4, 5]), (9, [5])]
-)
-def test_when_grids_are_due(tiny_config: MakeConfig, every: int, due: list[int]) -> None:
-    config = tiny_config()
-    config.samples.every = every
-    sampler = train.Sampler(config, datasets.open_dataset(config.data))
-    assert [step for step in range(1, 6) if sampler.is_due(step, last=step == 5)] == due
-
-
-def test_the_first_metric_that_is_not_finite_is_named() -> None:
-    train.check_finite({"a": 0.0, "b": -1e30}, 3)
-    for value in (float("nan"), float("inf")):
-        with pytest.raises(FloatingPointError, match=f"^b is {value} at step 3, "):
-            train.check_finite({"a": 0.0, "b": value, "c": float("nan")}, 3)

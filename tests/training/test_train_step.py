@@ -11,40 +11,33 @@ import optax
 import pytest
 from flax.traverse_util import flatten_dict
 from pytorch_golden import DATA, DISCRIMINATORS, GENERATORS, LAYERS, Golden
+from steps import creator, plain_step
 
-from ugatit_jax.config import fields as default
-from ugatit_jax.devices.sharding import make_mesh
+from ugatit_jax.config import fields
 from ugatit_jax.interop import pytorch
 from ugatit_jax.methods import losses, optimizer
-from ugatit_jax.methods import ugatit as objective
-from ugatit_jax.methods.ugatit import Networks
-from ugatit_jax.training import step as train_step
-from ugatit_jax.training.step import TrainState
+from ugatit_jax.methods.method import Context
+from ugatit_jax.methods.state import TrainState
+from ugatit_jax.methods.ugatit import UGATIT, FirstPass, adversarial_terms
+from ugatit_jax.models import Translation
+from ugatit_jax.training.step import gradients
 
 STEPS = (1, 2, 3)
 
 
-def networks_of(golden: Golden) -> Networks:
-    generator, discriminators = objective.build_networks(golden.config)
-    return Networks(
-        generator.clone(dtype=golden.dtype),
-        {scale: net.clone(dtype=golden.dtype) for scale, net in discriminators.items()},
-    )
-
-
 def discriminator_loss_call_by_call(
-    networks: Networks, params: Any, spectral: Any, batch: Any, fakes: Any
+    method: UGATIT, discriminators: Any, other: Any, batch: Any, fakes: Any
 ) -> tuple[Any, Any]:
     """As the original does: one power iteration before each call, real first, then fake."""
     terms: dict[str, Any] = {}
     for target, pictures in ((1, batch), (0, fakes)):
-        spectral = objective.iterate_spectral(params, spectral)
+        other = method.refresh("", {"discriminators": discriminators}, other)
         for d in "ab":
-            judgements = objective.judge(networks, params, spectral, pictures[d], d)
-            least_squares = objective.adversarial_terms(losses.least_squares, judgements, target)
+            judgements = method.judge_scales(discriminators, other["spectral"], pictures[d], d)
+            least_squares = adversarial_terms(losses.least_squares, judgements, target)
             for name, term in least_squares.items():
                 terms[f"{name}_{d}"] = terms.get(f"{name}_{d}", 0) + term
-    return sum(terms.values()), (terms, spectral)
+    return sum(terms.values()), (terms, other)
 
 
 @functools.cache
@@ -52,28 +45,30 @@ def run_three_steps(case: str, dtype: type = np.float64) -> tuple[Golden, list[d
     """Run the step's own pieces, call by call, from the recorded start."""
     with jax.enable_x64(dtype == np.float64):
         golden = Golden(case, dtype)
-        networks, config = networks_of(golden), golden.config
-        adam = optimizer.build_optimizer(config)
-        generators = golden.generators("init")
-        discriminators, spectral = golden.discriminators("init")
-        g_state, d_state = adam.init(generators), adam.init(discriminators)
+        method, optimizers = golden.method, golden.method.optimizers(golden.config.train)
+        _, generator = method.players("train")
+        params, other = golden.params("init")
+        states = {group: optimizers[group].init(params[group]) for group in params}
 
         @jax.jit
-        def step(g: Any, d: Any, s: Any, g_state: Any, d_state: Any, batch: Any) -> Any:
-            first, pull_back = objective.open_first_pass(networks.generator, g, batch)
-            fakes = {"a": first.fake_a.image, "b": first.fake_b.image}
-            loss = functools.partial(discriminator_loss_call_by_call, networks)
-            (d_loss, (d_terms, s)), d_grads = jax.value_and_grad(loss, has_aux=True)(
-                d, s, batch, fakes
+        def step(params: Any, other: Any, states: Any, batch: Any) -> Any:
+            def move(group: str, grads: Any) -> Any:
+                updates, state = optimizers[group].update(grads, states[group], params[group])
+                return optax.apply_updates(params[group], updates), state
+
+            opened = jax.vjp(lambda params: method.first(params, batch, ()), params)
+            fakes = {"a": opened[0].fake_a.image, "b": opened[0].fake_b.image}
+            loss = functools.partial(discriminator_loss_call_by_call, method)
+            (d_loss, (d_terms, other)), d_grads = jax.value_and_grad(loss, has_aux=True)(
+                params["discriminators"], other, batch, fakes
             )
-            updates, d_state = adam.update(d_grads, d_state, d)
-            d = optax.apply_updates(d, updates)
-            s = objective.iterate_spectral(d, s)
-            g_grads, g_terms = objective.generator_gradients(
-                networks, g, first, pull_back, d, s, config.loss, batch
-            )
-            updates, g_state = adam.update(g_grads, g_state, g)
-            before_clip = optax.apply_updates(g, updates)
+            d, d_state = move("discriminators", d_grads)
+            params = params | {"discriminators": d}
+            other = method.refresh("", params, other)
+            grads, g_terms = gradients(generator, params, opened, Context(batch, {}, (), other, ()))
+            g_grads = grads["generators"]
+            before_clip, g_state = move("generators", g_grads)
+            g = method.project("generators", before_clip)
             record = {
                 "d_loss": d_loss,
                 "d_terms": d_terms,
@@ -81,11 +76,12 @@ def run_three_steps(case: str, dtype: type = np.float64) -> tuple[Golden, list[d
                 "g_terms": g_terms,
                 "g_grads": g_grads,
                 "before_clip": before_clip,
-                "after": (optimizer.clip_rho(before_clip), d),
+                "after": (g, d),
             }
-            return record, record["after"][0], d, s, g_state, d_state
+            states = {"generators": g_state, "discriminators": d_state}
+            return record, params | {"generators": g}, other, states
 
-        records, carry = [], (generators, discriminators, spectral, g_state, d_state)
+        records, carry = [], (params, other, states)
         for n in STEPS:
             record, *rest = step(*carry, golden.batch(n))
             carry = tuple(rest)
@@ -203,9 +199,9 @@ def test_parameters_after_the_steps_are_the_recorded_ones(case, n, tolerance):
 
 @pytest.mark.parametrize("case", json.loads((DATA / "pt_lr_schedule.json").read_text())["cases"])
 def test_learning_rate_is_the_recorded_one_but_never_negative_nor_shifted(case):
-    config = default.get_config()
+    config = fields.get_config()
     config.train.steps, config.train.learning_rate = case["iteration"], case["lr0"]
-    schedule = optimizer.learning_rate(config)
+    schedule = optimizer.learning_rate(config.train)
     # After a resume in the second half the original is a step ahead of itself for ever.
     shift = 1 if case["resume"] and case["start"] > case["iteration"] // 2 else 0
     for step, rate in case["lr"].items():
@@ -216,12 +212,12 @@ def test_learning_rate_is_the_recorded_one_but_never_negative_nor_shifted(case):
 
 @pytest.mark.parametrize(("rule", "factor"), [("none", 1), ("sqrt", 4), ("linear", 16)])
 def test_learning_rate_of_larger_batches(rule: str, factor: float) -> None:
-    config = default.get_config()
+    config = fields.get_config()
     assert config.train.learning_rate_scaling == "none"
     config.train.learning_rate_scaling, config.train.batch_size = rule, 16
-    schedule = optimizer.learning_rate(config)
+    schedule = optimizer.learning_rate(config.train)
     for count in (0, 750_000):
-        expected = factor * optimizer.learning_rate(default.get_config())(count)
+        expected = factor * optimizer.learning_rate(fields.get_config().train)(count)
         np.testing.assert_allclose(schedule(count), expected, rtol=1e-6)
 
 
@@ -231,37 +227,37 @@ def test_learning_rate_of_larger_batches(rule: str, factor: float) -> None:
 @pytest.fixture(scope="module")
 def production() -> tuple[Golden, TrainState]:
     golden = Golden("light")
-    discriminators, spectral = golden.discriminators("init")
+    params, other = golden.params("init")
+    refresh = jax.jit(functools.partial(golden.method.refresh, ""))
     for _ in range(100):  # at converged vectors it does not matter how often they are iterated
-        spectral = jax.jit(objective.iterate_spectral)(discriminators, spectral)
-    state = jax.eval_shape(lambda: train_step.create_state(golden.config))
+        other = refresh(params, other)
+    state = jax.eval_shape(creator(golden.config))
     return golden, jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), state).replace(
-        generators=golden.generators("init"), discriminators=discriminators, spectral=spectral
+        params=params, other=other
     )
 
 
 def test_production_losses_and_gradients_are_those_of_call_by_call(production):
     golden, state = production
-    networks, batch, fakes = networks_of(golden), golden.batch(1), golden.batch(2)
-    names = (state.discriminators, state.spectral)
-    loss = functools.partial(discriminator_loss_call_by_call, networks)
+    method, batch, fakes = golden.method, golden.batch(1), golden.batch(2)
+    loss = functools.partial(discriminator_loss_call_by_call, method)
     (total, (terms, _)), grads = jax.jit(jax.value_and_grad(loss, has_aux=True))(
-        *names, batch, fakes
+        state.params["discriminators"], state.other, batch, fakes
     )
+    empty = Translation(*[jnp.zeros(())] * len(Translation._fields))
+    first = FirstPass(*(empty._replace(image=fakes[d]) for d in "ab"), empty, empty)
+    discriminator, _ = method.players("train")
 
     @jax.jit
-    def ours(params: Any, spectral: Any) -> Any:
-        spectral = objective.iterate_spectral(params, spectral)
-        weights = golden.config.loss
-        return jax.value_and_grad(objective.discriminator_loss, 1, has_aux=True)(
-            networks, params, spectral, weights, batch, fakes, noise={}
-        )
+    def ours(params: Any, other: Any) -> Any:
+        context = Context(batch, {}, (), method.refresh("", params, other), ())
+        return gradients(discriminator, params, (first, None), context)
 
-    (our_total, our_terms), our_grads = ours(*names)
-    np.testing.assert_allclose(our_total, total, rtol=1e-5)
+    our_grads, our_terms = ours(state.params, state.other)
+    np.testing.assert_allclose(our_terms["total"], total, rtol=1e-5)
     for name, term in terms.items():
         np.testing.assert_allclose(our_terms[f"adversarial/{name}"], term, rtol=1e-4)
-    for a, b in zip(jax.tree.leaves(our_grads), jax.tree.leaves(grads), strict=True):
+    for a, b in zip(*map(jax.tree.leaves, (our_grads["discriminators"], grads)), strict=True):
         assert np.linalg.norm(a - b) <= 1e-3 * np.linalg.norm(b)
 
 
@@ -269,11 +265,11 @@ def test_one_production_step(production):
     golden, state = production
     config = golden.config.copy_and_resolve_references()
     config.train.ema_decay = 0.9
-    state = state.replace(ema=jax.tree.map(lambda x: 0 * x, state.generators))
-    levels = {d: np.rint((x + 1) * 127.5).astype(np.uint8) for d, x in golden.batch(1).items()}
-    lowered = jax.jit(train_step.make_train_step(config, make_mesh(jax.devices()[:1]))).lower(
-        state, levels
+    state = state.replace(
+        ema={"generators": jax.tree.map(jnp.zeros_like, state.params["generators"])}
     )
+    levels = {d: np.rint((x + 1) * 127.5).astype(np.uint8) for d, x in golden.batch(1).items()}
+    lowered = jax.jit(plain_step(config)).lower(state, levels)
     after, metrics = lowered.compile()(state, levels)
     recorded = golden.losses(1)
     # The recorded discriminators had vectors that were not converged: near, not equal.
@@ -283,22 +279,28 @@ def test_one_production_step(production):
     for name, value in expected.items():
         np.testing.assert_allclose(metrics[name], value, rtol=1e-5)
     assert after.step == 1
-    rho = [value for path, value in flatten_dict(after.generators).items() if path[-1] == "rho"]
+    rho = [
+        value
+        for path, value in flatten_dict(after.params["generators"]).items()
+        if path[-1] == "rho"
+    ]
     assert min(map(np.min, rho)) >= 0 and max(map(np.max, rho)) <= 1
     before_clip = golden.state_dict("rho_preclip/step1/genA2B/")
     assert min(x.min() for x in before_clip.values()) < 0  # so that this means something
-    for ema, new in zip(jax.tree.leaves(after.ema), jax.tree.leaves(after.generators), strict=True):
+    for ema, new in zip(
+        *map(jax.tree.leaves, (after.ema["generators"], after.params["generators"])), strict=True
+    ):
         np.testing.assert_allclose(ema, 0.1 * new, rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.parametrize("variant", ["", "light"])
 def test_bfloat16_and_rectangles_leave_state_and_losses_in_float32(variant):
-    config = default.get_config(variant)
+    config = fields.get_config(variant)
     config.dtype, config.data.image_size = "bfloat16", (96, 128)
     config.model.base_width, config.train.ema_decay = 8, 0.9
-    state = jax.eval_shape(lambda: train_step.create_state(config))
+    state = jax.eval_shape(creator(config))
     picture = jax.ShapeDtypeStruct((2, 96, 128, 3), jnp.uint8)
-    step = train_step.make_train_step(config, make_mesh(jax.devices()[:1]))
+    step = plain_step(config)
     after, metrics = jax.eval_shape(step, state, {"a": picture, "b": picture})
     assert jax.tree.map(jnp.shape, after) == jax.tree.map(jnp.shape, state)
     for value in [*jax.tree.leaves(after), *metrics.values()]:

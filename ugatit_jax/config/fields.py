@@ -1,80 +1,55 @@
-"""Every field there is, with the paper's values; the experiments beside this file change a few.
+"""Every field of a config that all methods share; a method's own are in its file in `methods/`.
 
-Override any of them on the command line: `--config.train.batch_size=8`.
+The experiments in configs/ change a few. Override any of them on the command line:
+`--config.train.batch_size=8`.
 """
+
+from typing import Any
 
 from ml_collections import ConfigDict
 
-# Where the authors' two implementations differ. The values in `get_config` are those of PyTorch.
-PRESETS = {
-    "pytorch": {},
-    "tensorflow": {
-        "model.unbiased_variance": False,
-        "model.affine_instance_norm": True,
-        "model.bias_everywhere": True,
-        "model.shared_cam": True,
-        "model.same_padding": True,
-        "model.rho_start": 1.0,
-        "model.rho_margin": 0.1,
-        "train.decay_kernels_only": True,
-        "train.tf1_epsilon": True,
-    },
-}
-VARIANTS = ("light", *PRESETS)
+from ugatit_jax.methods import METHODS, find_method
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """The paper's setting without a data set.
+    """The setting of a method's authors, without a data set.
 
-    `variant`: any of VARIANTS, separated by commas: "light" (else full), and one of PRESETS.
+    `variant`: words separated by commas: one of METHODS, else "ugatit"; and the method's own, as
+    "light", "pytorch" and "tensorflow" are U-GAT-IT's. Raises `ValueError` for another word.
     """
     words = variant.split(",") if variant else []
+    name = next((word for word in words if word in METHODS), "ugatit")
+    method = find_method(name)
+    known: dict[str, dict[str, Any]] = {name: {}} | method.variants()
     for word in words:
-        if word not in VARIANTS:
-            raise ValueError(f"no variant {word!r}: leave it out, or say :{', :'.join(VARIANTS)}")
+        if word not in known:
+            others = dict.fromkeys([*method.variants(), *METHODS])
+            raise ValueError(f"no variant {word!r}: leave it out, or say :{', :'.join(others)}")
+    config = shared()
+    config.method = name
+    for field, value in method.fields().items():
+        section, _, field = field.partition(".")
+        config[section][field] = value
+    for word in words:
+        config.update_from_flattened_dict(known[word])
+    return config.lock()
+
+
+def shared() -> ConfigDict:
+    """Return the fields that all methods have, with the values of U-GAT-IT's paper."""
     config = ConfigDict()
 
+    # What is trained: "ugatit", "cyclegan".
+    config.method = "ugatit"
     # Draws the first weights, the order of the pictures and their augmentation.
     config.seed = 0
     # Inputs of convolutions and matrix products: "float32", "bfloat16", or "auto": bfloat16 on TPU
     # and GPU, float32 on CPU. Parameters, statistics and losses are always float32.
     config.dtype = "auto"
 
-    config.model = model = ConfigDict()
-    # How gamma and beta of AdaLIN are computed: from the flattened feature map (full, False) or
-    # from its spatial mean (light, True), which has 4 % of the parameters and takes any image size.
-    model.light = "light" in words
-    # Channels after the first convolution, of generators and discriminators. Paper: 64.
-    model.base_width = 64
-    # Residual blocks in the encoder, and again in the decoder. Paper: 4.
-    model.residual_blocks = 4
-    # Depth of the two discriminators per domain, counted as in the paper's tables: N - 2
-    # convolutions of stride 2, one of stride 1, one for the logits. Paper: 5 and 7. The global one
-    # sees patches of 286 px and needs pictures of 3 * 2^(N - 2) px: 96 px at the paper's depth.
-    model.local_layers = 5
-    model.global_layers = 7
-    # First weights of convolutions and dense layers: "normal", N(0, 0.02) as in the paper, or
-    # "uniform", U(±1/sqrt(fan_in)), what the authors' PyTorch implementation starts from.
-    model.initializer = "normal"
-    # Spectral normalisation of the discriminators, all but their 1x1 convolutions.
-    model.spectral_norm = True
-    # The rest of `model` is what the preset "tensorflow" changes.
-    # Bessel's correction in the variances of AdaLIN and LIN.
-    model.unbiased_variance = True
-    # A learned gamma and beta after every instance normalisation.
-    model.affine_instance_norm = False
-    # Biases in every convolution and dense layer, or only in class attention's 1x1 convolutions and
-    # in the discriminators before their last layer.
-    model.bias_everywhere = False
-    # Class attention: one classifier with a bias for both poolings, whose (normalised) kernel +
-    # bias weighs the map; or two without a bias, whose raw kernels do.
-    model.shared_cam = False
-    # Pad the discriminators' 4x4 convolutions of stride 1 by 1 and 2 px, so that the maps keep
-    # their size, or by 1 and 1 px.
-    model.same_padding = False
-    # AdaLIN's rho at the start, and how much of it is withheld: max(rho - rho_margin, 0) counts.
-    model.rho_start = 0.9
-    model.rho_margin = 0.0
+    # The method's own: its networks, and the terms of its objective.
+    config.model = ConfigDict()
+    config.loss = ConfigDict()
 
     config.data = data = ConfigDict()
     # A folder, here or at gs://…, with trainA, trainB, testA, testB; or
@@ -95,23 +70,13 @@ def get_config(variant: str = "") -> ConfigDict:
     data.cache_dir = ""
 
     config.mesh = mesh = ConfigDict()
-    # Devices that share the first dense layer of a full generator, 96 % of its weights, instead of
-    # each having a copy; it divides the number of devices. 0: as many as there are in a slice.
+    # Devices that share the parameters that a method splits, such as the first dense layer of
+    # U-GAT-IT's full generators, 96 % of its weights, instead of each having a copy; it divides the
+    # number of devices. 0: as many as there are in a slice.
     mesh.model = 0
 
-    # Weights of the terms of the objective: lambda 1 to 4 of the paper.
-    config.loss = loss = ConfigDict()
-    # The adversarial term: "lsgan" as in the paper, "gan", "hinge", "wgan-gp", "wgan-lp", "dragan".
-    loss.kind = "lsgan"
-    # Weight, within that term, of the gradient penalty that the last three have.
-    loss.penalty = 10.0
-    loss.adversarial = 1.0
-    loss.cycle = 10.0
-    loss.identity = 10.0
-    loss.cam = 1000.0
-
     config.train = train = ConfigDict()
-    # Steps in all; one updates the discriminators, then the generators. Paper: 1 000 000.
+    # Steps in all; in one, every player of the method moves in its turn. Paper: 1 000 000.
     train.steps = 1_000_000
     # Pictures per domain and step, over all devices and processes. Paper: 1.
     train.batch_size = 1
@@ -126,7 +91,7 @@ def get_config(variant: str = "") -> ConfigDict:
     # Whether Adam adds its epsilon of 1e-8 to the deviation before the bias is corrected, as in
     # TensorFlow 1, or after, as in PyTorch and in Adam's paper.
     train.tf1_epsilon = False
-    # Parts of a device's share of the batch, gone through one after the other before each update:
+    # Parts of a device's share of the batch, gone through one after the other before each move:
     # the same losses and gradients, in the memory of one part, for about 15 % more work.
     train.accumulate = 1
     # What of a forward pass is computed again for its backward pass, to save memory: "none";
@@ -164,7 +129,4 @@ def get_config(variant: str = "") -> ConfigDict:
     # Newest checkpoints to keep, and steps between those that are kept for good (0: none).
     checkpoint.keep = 3
     checkpoint.keep_every = 100_000
-
-    for preset in PRESETS.keys() & words:
-        config.update_from_flattened_dict(PRESETS[preset])
     return config

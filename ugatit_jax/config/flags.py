@@ -1,8 +1,10 @@
 """The command line of a training: an experiment's file, and changes to its fields.
 
---config=FILE or --config=FILE:VARIANT    Python with a function get_config(variant)
+--config=FILE or --config=FILE:VARIANT    Python with a function get_config(variant), or the
+                                          config.json of a run
 --config.SECTION.FIELD=VALUE              as often as need be; the last one counts
 --workdir=FOLDER    or gs://BUCKET/NAME
+--continue          go on with a run although config or pictures are not what they were
 --coordinator=HOST:PORT --num_processes=N --process_id=I    where nothing else knows them
 """
 
@@ -11,13 +13,14 @@ import ast
 import difflib
 import re
 import runpy
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from ugatit_jax.config.checks import flatten
+from ugatit_jax.config.records import flatten, load_config
 from ugatit_jax.console.errors import InputError, Parser
 from ugatit_jax.data.storage import AnyPath, path_argument
 from ugatit_jax.devices.distributed import Cluster
@@ -25,8 +28,17 @@ from ugatit_jax.devices.distributed import Cluster
 _KINDS = {bool: "True or False", int: "a whole number", float: "a number"}
 
 
-def parse_flags(argv: Sequence[str]) -> tuple[ConfigDict, AnyPath, Cluster]:
-    """Return the config, the workdir and the processes that a command line asks for.
+class Command(NamedTuple):
+    """What a command line asks for. changed: to go on with a run that was another."""
+
+    config: ConfigDict
+    workdir: AnyPath
+    cluster: Cluster
+    changed: bool
+
+
+def parse_flags(argv: Sequence[str]) -> Command:
+    """Return what the command line of a training asks for.
 
     argv: without the program. Raises `InputError` for an argument, a file, a variant, a field or
     a value that is none.
@@ -41,14 +53,28 @@ def parse_flags(argv: Sequence[str]) -> tuple[ConfigDict, AnyPath, Cluster]:
     parser.add_argument(
         "--workdir",
         type=path_argument,
-        help="the run's folder, or its address gs://…; default: runs/NAME of FILE",
+        help="the run's folder, or its address gs://…; default: runs/NAME-VARIANT of --config",
+    )
+    parser.add_argument(
+        "--continue",
+        dest="changed",
+        action="store_true",
+        help="go on with a run although config or pictures are not what they were",
     )
     _add_cluster(parser)
     config, known = parse_experiment(
-        parser, argv, "--workdir=FOLDER, and what --help says of several processes"
+        parser, argv, "--workdir=FOLDER, --continue, and what --help says of several processes"
     )
-    name = Path(known.config.partition(":")[0]).stem
-    return config, known.workdir or Path("runs", name), _cluster(known)
+    workdir = known.workdir or _default_workdir(known.config)
+    return Command(config, workdir, _cluster(known), known.changed)
+
+
+def _default_workdir(experiment: str) -> Path:
+    """A folder of its own for every experiment and variant; of a run's config: that run's."""
+    file, _, variant = experiment.partition(":")
+    if Path(file).suffix == ".json":
+        return Path(file).parent
+    return Path("runs", "-".join([Path(file).stem, *filter(None, variant.split(","))]))
 
 
 def parse_experiment(
@@ -117,20 +143,39 @@ def _cluster(known: argparse.Namespace) -> Cluster:
 
 
 def load_experiment(name: str) -> ConfigDict:
-    """Return the config of 'FILE' or 'FILE:VARIANT'. Raises `InputError` if there is none."""
-    path, _, variant = name.partition(":")
-    if not Path(path).is_file():
+    """Return the config of 'FILE' or 'FILE:VARIANT'. Raises `InputError` if there is none.
+
+    FILE is a program, and runs; or the config.json that a run has kept.
+    """
+    file, _, variant = name.partition(":")
+    path = Path(file)
+    if not path.is_file():
         raise InputError(f"--config={name}: there is no file {path}{_experiments()}")
+    if path.suffix == ".json":
+        if variant:
+            raise InputError(
+                f"--config={name}: a run's config has no variants; leave out :{variant}"
+            )
+        return load_config(path)
     try:
-        return runpy.run_path(path)["get_config"](variant)
+        get_config = runpy.run_path(file).get("get_config")
     except ImportError as error:
         raise InputError(
             f"--config={name}: {error}; run this in the folder that holds configs/"
         ) from None
-    except (SyntaxError, KeyError):
-        raise InputError(f"--config={name}: {path} has no Python function get_config") from None
+    except SyntaxError:
+        get_config = None
+    if not callable(get_config):
+        raise InputError(f"--config={name}: {path} has no Python function get_config")
+    try:
+        return get_config(variant)
     except ValueError as error:  # what get_config raises for a variant that it does not have
         raise InputError(f"--config={name}: {error}") from None
+    except (AttributeError, KeyError, TypeError) as error:  # such as a field that there is not
+        said = " ".join(str(error.args[0] if error.args else error).split())
+        inside = [x for x in traceback.extract_tb(error.__traceback__) if x.filename == file]
+        line = f", line {inside[-1].lineno}" if inside else ""
+        raise InputError(f"--config={name}: {path}{line}: {said}") from None
 
 
 def override(config: ConfigDict, field: str, text: str) -> None:

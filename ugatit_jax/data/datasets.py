@@ -3,13 +3,15 @@
 import contextlib
 import dataclasses
 import difflib
+import hashlib
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -30,6 +32,9 @@ _FOUND_AT = {
     "photo2portrait": "; it is linked from github.com/HsinYingLee/DRIT",
 }
 _CYCLE_GAN_URL = "https://efrosgans.eecs.berkeley.edu/cyclegan/datasets"
+
+
+SPLITS = ("train_a", "train_b", "test_a", "test_b")
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,21 @@ class Domain:
         picture = images.decode(source, name)
         return picture if self.size is None else images.cover_resize(picture, self.size)
 
+    def fingerprint(self) -> dict[str, Any]:
+        """What tells this list of pictures from others: {'count', 'sha256' of names and sizes}.
+
+        In a bucket, where to ask for sizes takes a request for each, of names alone.
+        """
+        digest = hashlib.sha256()
+        for name, source in zip(self.names, self.sources, strict=True):
+            size: int | None = None
+            if isinstance(source, bytes):
+                size = len(source)
+            elif isinstance(source, Path):
+                size = source.stat().st_size
+            digest.update(f"{name}\0{size}\n".encode(errors="surrogateescape"))
+        return {"count": len(self), "sha256": digest.hexdigest()}
+
     def take(self, indices: Iterable[int]) -> "Domain":
         """The pictures at these indices, in their order."""
         chosen = list(indices)
@@ -68,6 +88,16 @@ class Domain:
         return dataclasses.replace(self, names=self.names[:count], sources=self.sources[:count])
 
 
+class Stream(NamedTuple):
+    """What a stream of training pictures is made of.
+
+    prepare: uint8 [h, w, 3] to the same, of a picture before it is cropped; None: nothing.
+    """
+
+    pictures: Domain
+    prepare: Callable[[np.ndarray], np.ndarray] | None = None
+
+
 @dataclass(frozen=True)
 class Dataset:
     """Two unpaired domains, A and B, for training and for testing.
@@ -80,6 +110,10 @@ class Dataset:
     test_a: Domain
     test_b: Domain
     paired_test: bool = False
+
+    def fingerprints(self) -> dict[str, dict[str, Any]]:
+        """What tells these pictures from others, {split: `Domain.fingerprint`}."""
+        return {split: getattr(self, split).fingerprint() for split in SPLITS}
 
 
 def open_dataset(data: ConfigDict) -> Dataset:
@@ -119,7 +153,7 @@ def _open_tfds(name: str, data_dir: Path) -> Dataset:
     try:
         import tensorflow_datasets as tfds
 
-        import ugatit_jax.data.input_pipeline  # noqa: F401  keeps TensorFlow off the accelerators
+        import ugatit_jax.data.host_tensorflow  # noqa: F401  before TFDS imports it
 
         known = [f"cycle_gan/{c.name}" for c in tfds.builder_cls("cycle_gan").BUILDER_CONFIGS]
     except ImportError as error:
@@ -159,16 +193,29 @@ def _check_reachable(url: str) -> None:
         urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=10).close()
 
 
+Broken = dict[str, dict[str, str]]  # {split: {name of a picture: what is wrong with it}}
+
+
 def scan(dataset: Dataset, skip_bad: bool) -> Dataset:
     """Decode every picture of every split once, so that training never meets a broken one.
 
-    Returns the data set without its broken pictures. Raises `InputError` that lists all of them
-    unless `skip_bad`, or if a training domain is left empty. What is not known to be broken is
-    never left out: raises `InputError` for a file that cannot be read, and `TransientError` for one
-    that may be read later, at once.
+    Returns the data set without its broken pictures. Raises as `find_broken` and `leave_out` do.
     """
-    splits = ("train_a", "train_b", "test_a", "test_b")
-    jobs = [(split, i) for split in splits for i in range(len(getattr(dataset, split)))]
+    broken = find_broken(dataset)
+    kept = leave_out(dataset, broken, skip_bad)
+    if errors := [error for of_split in broken.values() for error in of_split.values()]:
+        print(f"left out {len(errors)} unreadable pictures:", *errors, sep="\n", flush=True)
+    return kept
+
+
+def find_broken(dataset: Dataset, index: int = 0, count: int = 1) -> Broken:
+    """Decode every picture of every split, or share `index` of `count`, and tell the broken ones.
+
+    What is not known to be broken is not told: raises `InputError` for a file that cannot be read,
+    and `TransientError` for one that may be read later, at once.
+    """
+    jobs = [(split, i) for split in SPLITS for i in range(len(getattr(dataset, split)))]
+    jobs = jobs[index::count]
 
     def check(job: tuple[str, int]) -> InputError | None:
         try:
@@ -183,29 +230,38 @@ def scan(dataset: Dataset, skip_bad: bool) -> Dataset:
         results = pool.map(check, jobs)
         errors = list(tqdm(results, "Checking pictures", len(jobs), disable=None))
     bad = {job: error for job, error in zip(jobs, errors, strict=True) if error is not None}
-    if not bad:
-        return dataset
-    report = "\n".join(map(str, bad.values()))
     if unread := [x for x in bad.values() if not isinstance(x, images.BrokenPicture)]:
         listed = "\n".join(map(str, unread))
         raise InputError(f"{len(unread)} files cannot be read, whatever is in them\n{listed}")
+    broken: Broken = {}
+    for (split, i), error in bad.items():
+        broken.setdefault(split, {})[getattr(dataset, split).names[i]] = str(error)
+    return broken
+
+
+def leave_out(dataset: Dataset, broken: Broken, skip_bad: bool) -> Dataset:
+    """Return the data set without its broken pictures.
+
+    Raises `InputError` that lists all of them unless `skip_bad`, or if a training domain is left
+    empty.
+    """
+    if not any(broken.values()):
+        return dataset
+    errors = [error for of_split in broken.values() for error in of_split.values()]
+    report = "\n".join(errors)
     if not skip_bad:
         raise InputError(
-            f"{len(bad)} unreadable pictures: repair or remove them, or leave them out with "
+            f"{len(errors)} unreadable pictures: repair or remove them, or leave them out with "
             f"--config.data.skip_bad=True\n{report}"
         )
-    print(f"left out {len(bad)} unreadable pictures:\n{report}", flush=True)
-    dropped = {split: {i for s, i in bad if s == split} for split in splits}
+    dropped = {split: set(broken.get(split, ())) for split in SPLITS}
     if dataset.paired_test:  # a picture's counterpart goes with it
-        names = {getattr(dataset, split).names[i] for split, i in bad if split.startswith("test")}
-        for split in ("test_a", "test_b"):
-            of_split = getattr(dataset, split).names
-            dropped[split] = {i for i, name in enumerate(of_split) if name in names}
-    train_a, train_b, test_a, test_b = (_without(getattr(dataset, s), dropped[s]) for s in splits)
+        dropped["test_a"] = dropped["test_b"] = dropped["test_a"] | dropped["test_b"]
+    train_a, train_b, test_a, test_b = (_without(getattr(dataset, s), dropped[s]) for s in SPLITS)
     if not (train_a and train_b):
         raise InputError(f"no readable pictures are left to train on; unreadable:\n{report}")
     return Dataset(train_a, train_b, test_a, test_b, dataset.paired_test)
 
 
-def _without(domain: Domain, dropped: set[int]) -> Domain:
-    return domain.take(i for i in range(len(domain)) if i not in dropped)
+def _without(domain: Domain, dropped: set[str]) -> Domain:
+    return domain.take(i for i, name in enumerate(domain.names) if name not in dropped)

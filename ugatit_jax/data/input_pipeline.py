@@ -1,77 +1,69 @@
-"""Two unpaired streams of training pictures, a function of (seed, step) and of nothing else."""
+"""Unpaired streams of training pictures, a function of (seed, step) and of nothing else."""
 
 import atexit
-import os
 import weakref
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 
 import numpy as np
 from ml_collections import ConfigDict
 
 from ugatit_jax.console.errors import InputError
 from ugatit_jax.data import images
-from ugatit_jax.data.datasets import Dataset, Domain
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # counts only before the import
-import tensorflow as tf
-
-# The accelerators are JAX's: TensorFlow would take all their memory.
-tf.config.set_visible_devices([], "GPU")
-tf.config.set_visible_devices([], "TPU")
+from ugatit_jax.data.datasets import Domain, Stream
+from ugatit_jax.data.host_tensorflow import tf
 
 
 def train_batches(
-    dataset: Dataset,
-    config: ConfigDict,
+    streams: Mapping[str, Stream],
+    data: ConfigDict,
+    seed: int,
+    batch_size: int,
     start_step: int = 0,
     process_index: int = 0,
     process_count: int = 1,
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Batches {'a', 'b'} for steps `start_step`, `start_step` + 1, … without end.
+    """Batches {stream: pictures} for steps `start_step`, `start_step` + 1, … without end.
 
-    Both are uint8 [batch_size / process_count, height, width, 3], the process'
-    contiguous share of the global batch. Each domain is shuffled anew for every
-    pass through it. A picture is flipped, resized and cropped as in the paper. The
-    stream does not depend on where it starts, nor on how many processes share it.
-    Raises `InputError` for a batch that processes cannot share, and for a picture
-    that cannot be read any more, when its turn comes.
+    data: the config's section. All pictures are uint8 [batch_size / process_count, height, width,
+    3], the process' contiguous share of the global batch. Each stream is shuffled anew for every
+    pass through its domain. A picture is flipped, resized and cropped as in the paper. A stream
+    does not depend on where it starts, nor on how many processes share it. Raises `InputError` for
+    a batch that processes cannot share, and for a picture that cannot be read any more, when its
+    turn comes.
     """
-    batch_size = config.train.batch_size
     if batch_size % process_count:
         raise InputError(
             f"config.train.batch_size is {batch_size}, which {process_count} processes cannot "
             f"share evenly: choose a multiple of {process_count}"
         )
-    height, width = config.data.image_size
-    scale = config.data.load_scale
-    if scale < 1:
-        raise InputError(
-            f"config.data.load_scale is {scale}, too small to crop from: give 1 or more"
-        )
-    load_size = round(scale * height), round(scale * width)
-    domains = (dataset.train_a, dataset.train_b)
-    cached = _fits_in_cache(domains, load_size, config.data.cache_gib, say=process_index == 0)
-    loaders = [_Loader(domain, load_size, cached) for domain in domains]
+    height, width = data.image_size
+    load_size = round(data.load_scale * height), round(data.load_scale * width)
+    domains = [stream.pictures for stream in streams.values()]
+    cached = _fits_in_cache(domains, load_size, data.cache_gib, say=process_index == 0)
+    loaders = {name: _Loader(stream, load_size, cached) for name, stream in streams.items()}
     share = batch_size // process_count
 
-    def stream(number: int) -> tf.data.Dataset:
-        loader = loaders[number]
+    def batches_of(place: int, loader: _Loader) -> tf.data.Dataset:
+        # Two streams of one seed, and two more of others: seeds are below 2**31, and the shuffle
+        # looks at 32 bits.
+        number, stream_seed = place % 2, seed + 2**31 * (place // 2)
 
         def picture(local: tf.Tensor) -> tf.Tensor:
             step, row = local // share, local % share
             i = step * batch_size + process_index * share + row
-            index = _shuffled(i, len(loader.domain), config.seed, number)
+            index = _shuffled(i, len(loader.domain), stream_seed, number)
             loaded = tf.numpy_function(loader.load, [index], tf.uint8, stateful=False)
             loaded.set_shape((*load_size, 3))
-            key = tf.stack([tf.constant(config.seed, tf.int64), 2 * i + number])
-            return _augment(loaded, key, (height, width), config.data.flip)
+            key = tf.stack([tf.constant(stream_seed, tf.int64), 2 * i + number])
+            return _augment(loaded, key, (height, width), data.flip)
 
         counter = tf.data.Dataset.range(start_step * share, tf.int64.max)
         pictures = counter.map(picture, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         return pictures.batch(share, drop_remainder=True)
 
-    both = tf.data.Dataset.zip({"a": stream(0), "b": stream(1)}).prefetch(tf.data.AUTOTUNE)
-    batches = _named_errors(both.as_numpy_iterator(), loaders)
+    each = {name: batches_of(i, loader) for i, (name, loader) in enumerate(loaders.items())}
+    together = tf.data.Dataset.zip(each).prefetch(tf.data.AUTOTUNE)
+    batches = _named_errors(together.as_numpy_iterator(), [*loaders.values()])
     _close_at_exit(batches)
     return batches
 
@@ -105,7 +97,7 @@ def _augment(picture: tf.Tensor, key: tf.Tensor, size: tuple[int, int], flip: bo
 
 
 def _fits_in_cache(
-    domains: tuple[Domain, Domain], load_size: tuple[int, int], cache_gib: float, say: bool
+    domains: list[Domain], load_size: tuple[int, int], cache_gib: float, say: bool
 ) -> bool:
     gib = sum(map(len, domains)) * load_size[0] * load_size[1] * 3 / 2**30
     fits = gib <= cache_gib
@@ -119,13 +111,13 @@ def _fits_in_cache(
 
 
 class _Loader:
-    """Reads a domain's pictures at the size they are cropped from, each once if `cached`."""
+    """Reads a stream's pictures at the size they are cropped from, each once if `cached`."""
 
-    def __init__(self, domain: Domain, load_size: tuple[int, int], cached: bool):
-        self.domain = domain
+    def __init__(self, stream: Stream, load_size: tuple[int, int], cached: bool):
+        self.domain, self._prepare = stream.pictures, stream.prepare
         self.error: InputError | None = None
         self._load_size = load_size
-        count = len(domain) if cached else 0
+        count = len(self.domain) if cached else 0
         self._pictures = np.empty((count, *load_size, 3), np.uint8)
         self._is_loaded = np.zeros(count, bool)
 
@@ -137,6 +129,8 @@ class _Loader:
         except InputError as error:
             self.error = error
             raise
+        if self._prepare is not None:
+            picture = self._prepare(picture)
         if self._is_loaded.size:
             self._pictures[index] = picture
             self._is_loaded[index] = True

@@ -7,7 +7,9 @@ happens where there is only one process.
 import contextlib
 import hashlib
 import importlib.util
+import json
 import os
+import secrets
 import socket
 import sys
 import threading
@@ -24,6 +26,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
 from ugatit_jax.console.errors import InputError
+from ugatit_jax.data.storage import AnyPath, write_atomically
 from ugatit_jax.devices.sharding import over_data, replicated
 
 WAIT = 3600  # s: longer than it takes to compile, or to decode all pictures
@@ -203,6 +206,35 @@ def _check_same(name: str, value: Any) -> None:
             f"{name}: process {different[0]} has not the same as process 0; give all processes "
             "the same command, pictures and workdir"
         )
+
+
+def gather(value: Any) -> list[Any]:
+    """Return what every process gives, in their order: values that JSON can hold."""
+    if jax.process_count() == 1:
+        return [value]
+    mine = np.frombuffer(json.dumps(value).encode(), np.uint8)
+    sizes = multihost_utils.process_allgather(np.array(mine.size))
+    padded = np.zeros(sizes.max(), np.uint8)
+    padded[: mine.size] = mine
+    everyones = multihost_utils.process_allgather(padded)
+    return [json.loads(bytes(x[:size])) for x, size in zip(everyones, sizes.tolist(), strict=True)]
+
+
+def check_one_folder(folder: AnyPath) -> None:
+    """Raise `InputError` in every process if they do not see one and the same folder."""
+    if jax.process_count() == 1:
+        return
+    file, me = folder / ".seen_by_all", jax.process_index()
+    if me == 0:
+        write_atomically(file, secrets.token_hex())
+    wait_for_all("wrote")
+    seen = file.read_text() if file.exists() else f"nothing in process {me}"
+    try:
+        _check_same(f"what lies in {folder}", seen)
+    finally:
+        wait_for_all("read")
+        if me == 0:
+            file.unlink(missing_ok=True)
 
 
 class AnyProcess:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from ugatit_jax.config.records import load_config
 from ugatit_jax.console.errors import InputError
 from ugatit_jax.data import images
 from ugatit_jax.data.datasets import Domain, open_dataset, scan
@@ -61,7 +62,7 @@ def evaluate_run(
     """
     translator = Translator.load(run_dir, step)
     checkpoint = describe_checkpoint(run_dir, translator.step)
-    config = translator.config.data
+    config = load_config(run_dir / "config.json").data
     # A number may name the best step, too; the newest was not chosen.
     chosen = step is not None and "best" in checkpoint["is"] and data in ("", config.source)
     config.source = data or config.source

@@ -15,26 +15,30 @@ from jax import export
 from ml_collections import ConfigDict
 
 import ugatit_jax
-from ugatit_jax.config.checks import save_config
+from ugatit_jax.config.records import save_config
 from ugatit_jax.console.errors import InputError
 from ugatit_jax.data import images
 from ugatit_jax.data.storage import AnyPath, resolve
-from ugatit_jax.models import build_generator
-from ugatit_jax.runs.checkpoints import Step, has_average, restore_generators
-from ugatit_jax.runs.exported import (
+from ugatit_jax.methods import build_method
+from ugatit_jax.methods.method import DIRECTIONS, Method, weight_shapes
+from ugatit_jax.runs.checkpoints import Step, has_average, restore_weights
+from ugatit_jax.runs.exports import (
     CONFIG,
     DESCRIPTION,
     FORMAT,
     PROGRAM,
     is_exported,
     pack_weights,
-    parameter_shapes,
+    program_file,
     weights_file,
 )
 
-DIRECTIONS = ("a2b", "b2a")
 PLATFORMS = ("cpu", "cuda", "tpu")
-FILES = {CONFIG, DESCRIPTION, PROGRAM, *map(weights_file, DIRECTIONS)}
+FILES = {
+    *(CONFIG, DESCRIPTION, PROGRAM),
+    *map(weights_file, DIRECTIONS),
+    *map(program_file, DIRECTIONS),
+}
 
 
 def export_run(
@@ -42,43 +46,48 @@ def export_run(
     out: Path,
     step: Step = None,
     dtype: str = "float32",
-    directions: Sequence[str] = DIRECTIONS,
+    directions: Sequence[str] | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
-    """Write the generators of a checkpoint into a folder of their own.
+    """Write what translates, of a checkpoint, into a folder of its own.
 
     The weights are the moving average where the checkpoint has one. step: None is the newest,
     'best' that of the lowest KID while training. dtype: of the weights in the files, 'float32' or
-    'bfloat16'. out: a new or empty folder, or with `overwrite` an earlier export; it changes only
-    when all is written. Returns what export.json holds. Raises `InputError` if there is no such
-    checkpoint, and if `out` will not do or cannot be written.
+    'bfloat16'. directions: None: all that there are. out: a new or empty folder, or with
+    `overwrite` an earlier export; it changes only when all is written. Returns what export.json
+    holds. Raises `InputError` if there is no such checkpoint, and if `out` will not do or cannot be
+    written.
     """
     out = out.resolve()
     if is_exported(run_dir):
         raise InputError(f"{run_dir} is exported already: give the run that it was made of")
     _check_out(out, overwrite)
-    config, step, params = restore_generators(run_dir, step)
+    config, step, weights = restore_weights(run_dir, step)
     config.data.source = config.data.cache_dir = ""  # folders of the machine that trained
+    directions = list(directions or weights)
+    if missing := [way for way in directions if way not in weights]:
+        raise InputError(f"{run_dir} translates {' and '.join(weights)} alone, not {missing[0]}")
+    programs = build_programs(config, directions, dtype)
     description: dict[str, Any] = {
         "format": FORMAT,
         "run": resolve(run_dir).name,
         "step": step,
         "weights": "moving average" if has_average(run_dir, step) else "last",
         "dtype": dtype,
-        "directions": list(directions),
+        "directions": directions,
         "image_size": list(config.data.image_size),
-        "parameters": sum(x.size for x in jax.tree.leaves(params[directions[0]])),
+        "parameters": sum(x.size for x in jax.tree.leaves(weights[directions[0]])),
         "versions": {
             "ugatit_jax": ugatit_jax.__version__,
             **{package: importlib.metadata.version(package) for package in ("jax", "safetensors")},
         },
-        "how_to_load": _how_to_load(directions[0]),
+        "how_to_load": _how_to_load(directions[0], next(iter(programs))),
     }
 
     def contents() -> Iterator[tuple[str, bytes]]:  # one file in memory at a time
         for direction in directions:
-            yield weights_file(direction), pack_weights(params[direction], dtype)
-        yield PROGRAM, build_program(config, dtype)
+            yield weights_file(direction), pack_weights(weights[direction], dtype)
+        yield from programs.items()
 
     try:
         _write_folder(out, description, config, contents)
@@ -90,42 +99,56 @@ def export_run(
     return description
 
 
-def build_program(config: ConfigDict, dtype: str) -> bytes:
-    """Lower a generator for CPU, CUDA and TPU; `jax.export.deserialize` reads it.
+def build_programs(config: ConfigDict, directions: Sequence[str], dtype: str) -> dict[str, bytes]:
+    """Lower the directions for CPU, CUDA and TPU, {file: what `jax.export.deserialize` reads}.
 
-    It is called with the parameters as the safetensors file of `dtype` names them, and pictures,
-    uint8 [N, H, W, 3] of the config's size and any number. It returns uint8 of the same shape.
-    Where `config.dtype` is 'auto', it computes in float32 on every device.
+    Directions whose networks differ in their weights alone share one program. It is called with the
+    weights as the safetensors file of `dtype` names them, and pictures, uint8 [N, H, W, 3] of the
+    config's size and any number; and, for a method with styles, these, float32 [N, style_size]. It
+    returns uint8 of the same shape. Where `config.dtype` is 'auto', it computes in float32 on every
+    device.
     """
-    # The weights stay outside: inside, each direction's file would hold them a second time, and
-    # the full network's took 27 s to write and 9 GB to compile.
     if config.dtype == "auto":
         config = config.copy_and_resolve_references()
         config.dtype = "float32"
-    generator = build_generator(config)
-
-    def translate(weights: dict[str, jax.Array], pictures: jax.Array) -> jax.Array:
-        params = unflatten_dict(jax.tree.map(lambda x: x.astype(jnp.float32), weights), sep="/")
-        result: Any = generator.apply({"params": params}, images.to_float(pictures))
-        return jnp.rint((result.image + 1) * 127.5).clip(0, 255).astype(jnp.uint8)
-
-    weights = {
-        name: jax.ShapeDtypeStruct(x.shape, jnp.dtype(dtype))
-        for name, x in flatten_dict(parameter_shapes(config), sep="/").items()
-    }
-    height, width = config.data.image_size
-    shape = export.symbolic_shape(f"batch, {height}, {width}, 3")
-    pictures = jax.ShapeDtypeStruct(shape, jnp.uint8)
+    method = build_method(config)
     limit = jax.config.values["jax_traceback_in_locations_limit"]
     jax.config.update("jax_traceback_in_locations_limit", 0)  # no paths of this machine
     try:
-        program = export.export(jax.jit(translate), platforms=PLATFORMS)(weights, pictures)
+        programs = {way: _lower(method, way, dtype) for way in directions}
     finally:
         jax.config.update("jax_traceback_in_locations_limit", limit)
-    return bytes(program.serialize())
+    serialized = {way: bytes(program.serialize()) for way, program in programs.items()}
+    if len({program.mlir_module() for program in programs.values()}) == 1:
+        return {PROGRAM: serialized[directions[0]]}
+    return {program_file(way): program for way, program in serialized.items()}
 
 
-def _how_to_load(direction: str) -> dict[str, Any]:
+def _lower(method: Method, direction: str, dtype: str) -> export.Exported:
+    # The weights stay outside: inside, each direction's file would hold them a second time, and
+    # the full network's took 27 s to write and 9 GB to compile.
+    def translate(
+        weights: dict[str, jax.Array], pictures: jax.Array, styles: jax.Array | None = None
+    ) -> jax.Array:
+        tree = unflatten_dict(jax.tree.map(lambda x: x.astype(jnp.float32), weights), sep="/")
+        result, _ = method.translate(tree, images.to_float(pictures), direction, styles)
+        return jnp.rint((result + 1) * 127.5).clip(0, 255).astype(jnp.uint8)
+
+    weights = {
+        name: jax.ShapeDtypeStruct(x.shape, jnp.dtype(dtype))
+        for name, x in flatten_dict(weight_shapes(method, direction), sep="/").items()
+    }
+    height, width = method.image_size
+    scope = export.SymbolicScope()
+    shape = export.symbolic_shape(f"batch, {height}, {width}, 3", scope=scope)
+    arguments = [jax.ShapeDtypeStruct(shape, jnp.uint8)]
+    if method.style_size:
+        of_styles = export.symbolic_shape(f"batch, {method.style_size}", scope=scope)
+        arguments.append(jax.ShapeDtypeStruct(of_styles, jnp.float32))
+    return export.export(jax.jit(translate), platforms=PLATFORMS)(weights, *arguments)
+
+
+def _how_to_load(direction: str, program: str) -> dict[str, Any]:
     return {
         "ugatit_jax": [
             "from ugatit_jax import Translator",
@@ -134,7 +157,7 @@ def _how_to_load(direction: str) -> dict[str, Any]:
         ],
         "jax": [
             "import pathlib, jax.export, safetensors.numpy",
-            f"program = jax.export.deserialize(pathlib.Path('{PROGRAM}').read_bytes())",
+            f"program = jax.export.deserialize(pathlib.Path('{program}').read_bytes())",
             f"weights = safetensors.numpy.load_file('{weights_file(direction)}')",
             "translated = jax.jit(program.call)(weights, pictures)",
         ],

@@ -142,11 +142,11 @@ class FileTranslator:
         except InputError as error:
             return InputError(f"cannot write what {read.job.source} became: {error}")
         if "attention" in read.job.outputs:
-            titles = {f"{scale} discriminator": heatmap for scale, heatmap in judged.items()}
             shown = read.fitted.shown
-            figure = attention_figure(shown, translated.heatmap, translated.picture, titles)
+            figure = attention_figure(shown, translated.heatmap, translated.picture, judged)
             contents["attention"] = images.encode(figure, "png")
-            contents["heatmaps"] = _npz({"generator": translated.heatmap, **judged})
+            short = {name.removesuffix(" discriminator"): x for name, x in judged.items()}
+            contents["heatmaps"] = _npz({"generator": translated.heatmap, **short})
         path = read.job.outputs["translation"]
         try:
             self._note(read.job)

@@ -54,11 +54,15 @@ class Fitted:
         return _resize(whole, (height, width), Image.Resampling.BICUBIC)
 
     def join_heatmaps(self, tiles: Sequence[np.ndarray]) -> np.ndarray:
-        """Put heat maps of tiles together: float32 [H/4, W/4] each to [h', w'] over the picture."""
-        canvas = tiles[0] if len(tiles) == 1 else self._blend(tiles, HEATMAP_SCALE)
+        """Put heat maps of tiles together: float32 [H/s, W/s] each to [h', w'] over the picture.
+
+        s, how many px a side of a value is, divides 4.
+        """
+        scale = self.tiles[0].shape[0] // tiles[0].shape[0]
+        canvas = tiles[0] if len(tiles) == 1 else self._blend(tiles, scale)
         top, left, height, width = self.content
-        bottom, right = -(-(top + height) // HEATMAP_SCALE), -(-(left + width) // HEATMAP_SCALE)
-        return canvas[top // HEATMAP_SCALE : bottom, left // HEATMAP_SCALE : right]
+        bottom, right = -(-(top + height) // scale), -(-(left + width) // scale)
+        return canvas[top // scale : bottom, left // scale : right]
 
     def _blend(self, tiles: Sequence[np.ndarray], scale: int) -> np.ndarray:
         """The mean of the tiles, in which each counts less towards its edges."""
@@ -76,11 +80,11 @@ class Fitted:
         return total / weights
 
 
-def check_mode(mode: str, light: bool) -> None:
-    """Raise `InputError` for a mode that there is not, or not for this kind of generator."""
+def check_mode(mode: str, any_size: bool) -> None:
+    """Raise `InputError` for a mode that there is not, or not for networks of one size."""
     if mode not in MODES:
         raise InputError(f"no fit {mode!r}: choose one of {', '.join(MODES)}")
-    if mode == "native" and not light:
+    if mode == "native" and not any_size:
         raise InputError(
             "a full generator cannot fit 'native': its gamma and beta come from a fully connected "
             "layer over a feature map of one size; choose tile, pad, stretch or crop"

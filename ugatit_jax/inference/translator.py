@@ -1,29 +1,24 @@
-"""A trained run's generators as a function from pictures to pictures."""
+"""A trained run's networks as a function from pictures to pictures."""
 
-import functools
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Self, cast, overload
 
 import jax
 import numpy as np
-from jax.sharding import Mesh
-from ml_collections import ConfigDict
 from PIL import Image
 
 from ugatit_jax.console.errors import InputError
 from ugatit_jax.data import images
 from ugatit_jax.data.storage import AnyPath, open_path
-from ugatit_jax.devices.sharding import make_mesh, map_in_batches, over_data, replicated
+from ugatit_jax.devices.sharding import make_mesh, map_in_batches, replicated
 from ugatit_jax.inference.fit import Fitted, check_mode, fit_picture
-from ugatit_jax.methods.ugatit import translate
-from ugatit_jax.models import build_generator
-from ugatit_jax.runs.checkpoints import Step, restore_generators
-
-DIRECTIONS = ("a2b", "b2a")
-BATCH = 8  # pictures per call of the network on accelerators
+from ugatit_jax.inference.mapped import BATCH, MappedTranslation, draw_style
+from ugatit_jax.methods import build_method
+from ugatit_jax.methods.method import Method
+from ugatit_jax.runs.checkpoints import Step, restore_weights
 
 Picture = np.ndarray | jax.Array | Image.Image
 Pictures = Picture | Sequence[Picture]
@@ -33,47 +28,54 @@ Pictures = Picture | Sequence[Picture]
 class Translated:
     """What became of a picture.
 
-    picture: uint8 [h, w, 3], of the size that the fit says. heatmap: float32 [h', w'] of any range
-    and about a quarter of the size, where the generator looked. cycle: uint8 [h, w, 3], translated
-    on with the other generator, back into the first domain; None where it was not asked for.
+    picture: uint8 [h, w, 3], of the size that the fit says. looks: what the method shows beside it,
+    such as 'attention', where U-GAT-IT's generator looked: float32 [h', w'] of any range, a quarter
+    of the size or all of it. cycle: uint8 [h, w, 3], translated on, back into the first domain;
+    None where it was not asked for.
     """
 
     picture: np.ndarray
-    heatmap: np.ndarray
+    looks: dict[str, np.ndarray]
     cycle: np.ndarray | None = None
+
+    @property
+    def heatmap(self) -> np.ndarray:
+        """The first of the looks, of a method that has any."""
+        return next(iter(self.looks.values()))
 
 
 class Translator:
-    """Both generators of a run, ready to translate pictures of any size.
+    """A run's trained networks, ready to translate pictures of any size.
 
-    `config`, `step` and `params` {'a2b', 'b2a'} are those of the checkpoint; `image_size` is the
-    (height, width) in px of the training. Batches are split over all local devices.
+    `step` and `weights` {'a2b', 'b2a'} are those of the checkpoint; `image_size` is the (height,
+    width) in px of the training. Batches are split over all local devices.
 
     Every method takes `fit`, how a picture is brought to the network: 'crop', as in training, gives
-    pictures of `image_size`; 'stretch', 'pad', 'tile' and, with light generators, 'native' give
-    them in their own size. `ugatit_jax.fit` says more.
+    pictures of `image_size`; 'stretch', 'pad', 'tile' and, with networks that take any size,
+    'native' give them in their own size. `ugatit_jax.inference.fit` says more.
     """
 
-    def __init__(self, config: ConfigDict, step: int, params: dict[str, Any]) -> None:
-        self.config = config
-        self.step = step
-        height, width = config.data.image_size
-        self.image_size = (int(height), int(width))
+    def __init__(self, method: Method, step: int, weights: dict[str, Any]) -> None:
+        """`method` is a mapped one; `weights` may be of one direction alone."""
+        self.method, self.step, self.image_size = method, step, method.image_size
         devices = jax.local_devices()
         self._all, self._first = make_mesh(devices), make_mesh(devices[:1])
-        self._networks = {mesh: _compile(config, mesh) for mesh in (self._all, self._first)}
+        self._networks = {
+            mesh: MappedTranslation(method, mesh) for mesh in (self._all, self._first)
+        }
         # On a CPU eight pictures take as long together as one by one.
         self._batch_size = 1 if devices[0].platform == "cpu" else BATCH
-        self.params = jax.device_put(params, replicated(self._all))
+        self.weights = jax.device_put(weights, replicated(self._all))
 
     @classmethod
     def load(cls, run_dir: str | AnyPath, step: Step = None) -> Self:
-        """Read the newest checkpoint of a run directory, that of `step`, or the 'best'.
+        """Read the newest checkpoint of a run directory or an export, that of `step`, or 'best'.
 
-        It takes the generators alone, and their moving averages where there are any. Raises
+        It takes what translates alone, and its moving average where there is one. Raises
         `InputError` where there is no such checkpoint.
         """
-        return cls(*restore_generators(open_path(run_dir), step))
+        config, step, weights = restore_weights(open_path(run_dir), step)
+        return cls(build_method(config, mapped=True), step, weights)
 
     @overload
     def __call__(
@@ -96,7 +98,8 @@ class Translator:
         a list of arrays for a list. Raises `InputError` for any other input, for a direction or a
         fit that there is not, and for a picture that is too large for the fit.
         """
-        return self.with_attention(pictures, direction, fit)[0]
+        results = self._results(pictures, direction, fit)
+        return _in_the_form_of(pictures, [result.picture for result in results])
 
     def with_attention(
         self, pictures: Pictures, direction: str = "a2b", fit: str = "crop"
@@ -104,100 +107,105 @@ class Translator:
         """Translate, and tell where the generator looked.
 
         As calling the translator, with a second result of the same form: heat maps of any range,
-        float32 [H/4, W/4], rounded up, for `visualize.attention_overlay`.
+        float32 [H/4, W/4], rounded up, for `visualize.attention_overlay`. Raises `InputError` for a
+        method that has none.
         """
+        if not self.method.looks:
+            raise InputError("these networks have no attention to show")
+        results = self._results(pictures, direction, fit)
+        translated = _in_the_form_of(pictures, [result.picture for result in results])
+        return translated, _in_the_form_of(pictures, [result.heatmap for result in results])
+
+    def _results(self, pictures: Pictures, direction: str, fit: str) -> list[Translated]:
         self.check(direction, fit)
-        single = _is_single(pictures)
-        listed = cast(Any, [pictures] if single else pictures)
+        listed = cast(Any, [pictures] if _is_single(pictures) else pictures)
         fitted = [self.prepare(picture, fit) for picture in listed]
-        results = list(self.translate(fitted, direction))
-        found = [result.picture for result in results], [result.heatmap for result in results]
-        if single:
-            return found[0][0], found[1][0]
-        if isinstance(pictures, Sequence):
-            return found
-        if not results:
-            _to_array(pictures)  # which says what would do
-        return np.stack(found[0]), np.stack(found[1])
+        return list(self.translate(fitted, direction))
 
     def check(self, direction: str, fit: str = "crop", cycle: bool = False) -> None:
-        """Raise `InputError` if this is not what the generators can do."""
-        if direction not in DIRECTIONS:
-            raise InputError(f"no direction {direction!r}: choose {' or '.join(DIRECTIONS)}")
-        for needed in DIRECTIONS if cycle else (direction,):
-            if needed not in self.params:
-                there = " and ".join(self.params)
+        """Raise `InputError` if this is not what the networks can do."""
+        known = self.method.directions
+        if direction not in known:
+            raise InputError(f"no direction {direction!r}: choose {' or '.join(known)}")
+        if cycle and self._back(direction) not in known:
+            raise InputError(f"there is no way back from {direction}: leave out the cycle")
+        for needed in (direction, self._back(direction)) if cycle else (direction,):
+            if needed not in self.weights:
+                there = " and ".join(self.weights)
                 raise InputError(
                     f"these weights have no generator {needed}: they are of {there} alone"
                 )
-        check_mode(fit, self.config.model.light)
+        check_mode(fit, self.method.any_size)
+
+    @staticmethod
+    def _back(direction: str) -> str:
+        return {"a2b": "b2a", "b2a": "a2b"}[direction]
 
     def prepare(self, picture: Picture, fit: str = "crop") -> Fitted:
         """Fit one picture, as calling the translator takes it, for `translate`; in any thread."""
         return fit_picture(_to_array(picture), fit, self.image_size)
 
     def translate(
-        self, fitted: Iterable[Fitted], direction: str = "a2b", cycle: bool = False
+        self,
+        fitted: Iterable[Fitted],
+        direction: str = "a2b",
+        cycle: bool = False,
+        seed: int = 0,
     ) -> Iterator[Translated]:
         """Translate any number of pictures that `prepare` made, taken as they are needed.
 
-        cycle: translate back, too, from the translation before it is rounded to whole values.
+        cycle: translate back, too, from the translation before it is rounded to whole values. seed:
+        of the pictures' styles, for a method that has them.
         """
-        back = DIRECTIONS[1 - DIRECTIONS.index(direction)]
-        chosen = self.params[direction], self.params[back] if cycle else None
+        ways = (direction, self._back(direction)) if cycle else (direction,)
+        count = itertools.count()
         for _, group in itertools.groupby(fitted, lambda one: one.tiles[0].shape):
             waiting: deque[Fitted] = deque()
-            results = self._apply_to(chosen, _tiles(group, waiting))
+            results = self._apply_to(ways, self._tiles(group, waiting, count, seed))
             for first in results:
                 one = waiting.popleft()
                 yield _join(one, [first, *itertools.islice(results, len(one.tiles) - 1)])
 
-    def _apply_to(self, params: Any, tiles: Iterator[np.ndarray]) -> Iterator[Any]:
-        """Yield (picture, heat map, cycle or None) of every tile, the pictures in [-1, 1].
+    def _tiles(
+        self, group: Iterable[Fitted], waiting: deque[Fitted], count: Iterator[int], seed: int
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield tiles and their pictures' styles, and note the pictures that are begun."""
+        for one in group:
+            waiting.append(one)
+            style = draw_style(self.method, seed, next(count))
+            for tile in one.tiles:
+                yield tile, style
+
+    def _apply_to(
+        self, ways: tuple[str, ...], tiles: Iterator[tuple[np.ndarray, np.ndarray]]
+    ) -> Iterator[Any]:
+        """Yield (picture, looks, cycle or None) of every tile, the pictures in [-1, 1].
 
         At most two batch sizes are compiled: one for many tiles, and one for a single one.
         """
         ahead = list(itertools.islice(tiles, 2))
-        mesh, batch_size = self._all, self._batch_size
+        mesh, batch_size, weights = self._all, self._batch_size, self.weights
         if len(ahead) < 2:
             mesh, batch_size = self._first, 1
         if mesh.size < self._all.size:
-            params = jax.tree.map(lambda x: x.addressable_data(0), params)
-        network = self._networks[mesh]
+            weights = jax.tree.map(lambda x: x.addressable_data(0), weights)
+        network, (there, *back) = self._networks[mesh], ways
 
-        def apply(params: tuple[Any, Any], batch: jax.Array) -> tuple[Any, ...]:
-            there, back = params
-            picture, heatmap = network(there, images.to_float(batch))
-            return picture, heatmap, None if back is None else network(back, picture)[0]
+        def apply(weights: Any, batch: tuple[jax.Array, jax.Array]) -> tuple[Any, ...]:
+            pictures, styles = batch
+            # Floats, as what translates back is given: one program serves both.
+            picture, looks = network(weights[there], images.to_float(pictures), styles, there)
+            cycles = [network(weights[way], picture, styles, way)[0] for way in back]
+            return picture, looks, cycles[0] if cycles else None
 
-        yield from map_in_batches(apply, params, itertools.chain(ahead, tiles), batch_size, mesh)
-
-
-def _compile(config: ConfigDict, mesh: Mesh) -> Callable[[Any, jax.Array], Any]:
-    """The network on a mesh: parameters and pictures in [-1, 1] to pictures and heat maps."""
-    generator = build_generator(config)
-
-    # Results lie as the pictures do: what translates back is the same program.
-    @functools.partial(jax.jit, out_shardings=over_data(mesh))
-    def network(params: Any, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-        result = translate(generator, params, x)
-        return result.image, result.heatmap
-
-    return network
-
-
-def _tiles(group: Iterable[Fitted], waiting: deque[Fitted]) -> Iterator[np.ndarray]:
-    """Yield the tiles of pictures one after the other, and note the pictures that are begun."""
-    for one in group:
-        waiting.append(one)
-        yield from one.tiles
+        yield from map_in_batches(apply, weights, itertools.chain(ahead, tiles), batch_size, mesh)
 
 
 def _join(one: Fitted, tiles: Sequence[Any]) -> Translated:
-    pictures, heatmaps, cycles = zip(*tiles, strict=True)
+    pictures, looks, cycles = zip(*tiles, strict=True)
     return Translated(
         one.join([images.to_uint8(picture) for picture in pictures]),
-        one.join_heatmaps(heatmaps),
+        {name: one.join_heatmaps([of_tile[name] for of_tile in looks]) for name in looks[0]},
         None if cycles[0] is None else one.join([images.to_uint8(cycle) for cycle in cycles]),
     )
 
@@ -212,6 +220,17 @@ def _is_single(pictures: Any) -> bool:
     raise InputError(
         f"cannot translate a {type(pictures).__name__}: give an array, a Pillow image or a list"
     )
+
+
+def _in_the_form_of(pictures: Pictures, results: list[np.ndarray]) -> Any:
+    """One result for one picture, a list for a list, an array [N, …] for an array."""
+    if _is_single(pictures):
+        return results[0]
+    if isinstance(pictures, Sequence):
+        return results
+    if not results:
+        _to_array(pictures)  # which says what would do
+    return np.stack(results)
 
 
 def _to_array(picture: Any) -> np.ndarray:

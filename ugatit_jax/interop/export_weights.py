@@ -16,9 +16,10 @@ import jax
 
 from ugatit_jax.console.errors import InputError, Parser, exit_on_input_error
 from ugatit_jax.data.storage import AnyPath, folder_argument, path_argument
+from ugatit_jax.data.torch_file import write_torch_file
 from ugatit_jax.interop.pytorch import export_networks
-from ugatit_jax.interop.torch_file import write_torch_file
-from ugatit_jax.models import Conventions, conventions_of
+from ugatit_jax.methods.ugatit_fields import conventions_of
+from ugatit_jax.models import Conventions
 from ugatit_jax.runs.checkpoints import Step, parse_step, restore_state
 
 
@@ -29,8 +30,10 @@ def export_weights(run_dir: AnyPath, file: Path, step: Step = None) -> int:
     or if the file cannot be written; one that was there is then as it was.
     """
     config, state = restore_state(run_dir, step)
+    if config.method != "ugatit":
+        raise InputError(f"{run_dir} is no U-GAT-IT, but {config.method}")
     theirs = dataclasses.asdict(Conventions(rho_start=config.model.rho_start))
-    for field, value in dataclasses.asdict(conventions_of(config)).items():
+    for field, value in dataclasses.asdict(conventions_of(config.model)).items():
         if value != theirs[field]:
             raise InputError(
                 f"{run_dir} has config.model.{field} = {value}; the authors' PyTorch "

@@ -2,8 +2,9 @@
 
     python -m ugatit_jax.interop.import_weights SOURCE RUN_DIR
 
-SOURCE is PyTorch's ….pt, or TensorFlow 1's ….model-N (with .index and .data-… beside each other;
-either will do, too). Which it is, and the size of the networks, is told by names and shapes.
+SOURCE is U-GAT-IT's PyTorch ….pt, or TensorFlow 1's ….model-N (with .index and .data-… beside each
+other; either will do, too); or one of CycleGAN's PyTorch files, …_net_G_A.pth, with the others
+beside it. Which it is, and the size of the networks, is told by names and shapes.
 """
 
 import functools
@@ -11,7 +12,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,34 +24,29 @@ from ugatit_jax.config import fields as default
 from ugatit_jax.config.checks import check_config
 from ugatit_jax.console.errors import InputError, Parser, exit_on_input_error
 from ugatit_jax.data.storage import AnyPath, folder_argument, path_argument
-from ugatit_jax.interop import pytorch, tensorflow
-from ugatit_jax.interop.torch_file import read_torch_file
-from ugatit_jax.methods.optimizer import build_optimizer
-from ugatit_jax.runs import checkpoints as checkpoint
-from ugatit_jax.training.step import SCALES, TrainState, create_state
+from ugatit_jax.data.torch_file import read_torch_file
+from ugatit_jax.interop import cyclegan, pytorch, tensorflow
+from ugatit_jax.interop.weights import Weights
+from ugatit_jax.methods import build_method
+from ugatit_jax.methods.method import Params
+from ugatit_jax.methods.state import TrainState, create_state
+from ugatit_jax.methods.ugatit import SCALES
+from ugatit_jax.runs.checkpoints import open_checkpoints, save
+from ugatit_jax.runs.directory import record_start
 
 Shape = tuple[int, ...]
 ADAM = {"mu": "/Adam", "nu": "/Adam_1"}  # ours, and TensorFlow's suffix of a variable
 POWER = re.compile(r"beta[12]_power(_1)?")  # they follow from the step
 
 
-class Weights(NamedTuple):
-    """What a file holds, in our names."""
-
-    config: ConfigDict
-    step: int
-    generators: Any  # as in TrainState, as the following
-    discriminators: Any
-    spectral: Any
-    moments: dict[str, Any] | None  # {'mu', 'nu'}: {'generators', 'discriminators'}, Adam's
-
-
 def read_weights(source: Path, image_size: int | None = None) -> Weights:
-    """Read a file of either implementation.
+    """Read a file of any of these implementations.
 
     `image_size` in px is for light generators, whose weights do not tell; default: 256. Raises
     `InputError`, with the name of the first tensor that does not fit.
     """
+    if cyclegan.FILE.search(source.name):
+        return cyclegan.read_files(source, image_size)
     prefix = Path(re.sub(r"\.(index|data-\d+-of-\d+)$", "", str(source)))
     try:
         if Path(f"{prefix}.index").is_file():
@@ -62,36 +58,33 @@ def read_weights(source: Path, image_size: int | None = None) -> Weights:
 
 def make_state(weights: Weights) -> TrainState:
     """Return the state to train on from, with Adam's moments where the file has them."""
-    optimizer = build_optimizer(weights.config)
+    optimizers = build_method(weights.config).optimizers(weights.config.train)
     step = jnp.asarray(weights.step, jnp.int32)
 
-    def optimizer_state(network: str) -> optax.OptState:
-        decay, adam, schedule = optimizer.init(getattr(weights, network))
+    def optimizer_state(group: str) -> optax.OptState:
+        decay, adam, schedule = optimizers[group].init(weights.params[group])
         if weights.moments is not None:  # without, Adam starts anew
-            mu, nu = (weights.moments[name][network] for name in ("mu", "nu"))
+            mu, nu = (weights.moments[name][group] for name in ("mu", "nu"))
             adam = adam._replace(count=step, mu=mu, nu=nu)
         return decay, adam, schedule._replace(count=step)
 
-    return TrainState(
-        step=step,
-        generators=weights.generators,
-        discriminators=weights.discriminators,
-        spectral=weights.spectral,
-        generator_optimizer=optimizer_state("generators"),
-        discriminator_optimizer=optimizer_state("discriminators"),
-        ema=None,
-    )
+    of_groups = {group: optimizer_state(group) for group in weights.params}
+    return TrainState(step, weights.params, of_groups, weights.other, ema=None)
 
 
 def write_run(run_dir: AnyPath, weights: Weights) -> None:
     """Write a run directory. Raises `InputError` if something is there already."""
     if run_dir.exists() and (not run_dir.is_dir() or any(run_dir.iterdir())):
         raise InputError(f"{run_dir} is there already and not empty: take another RUN_DIR")
-    state = jax.device_put(make_state(weights))
+    config, state = weights.config, jax.device_put(make_state(weights))
     run_dir.mkdir(parents=True, exist_ok=True)
-    with checkpoint.open_checkpoints(run_dir, weights.config) as checkpoints:
-        checkpoint.save(checkpoints, state)
-    checkpoint.record_start(run_dir, weights.config, weights.step)
+    with open_checkpoints(run_dir, config.checkpoint) as checkpoints:
+        save(checkpoints, build_method(config), state)
+    record_start(run_dir, config, None, weights.step)
+
+
+def _first_state(config: ConfigDict) -> TrainState:
+    return create_state(build_method(config), config.train, config.seed)
 
 
 def _read_pytorch(source: Path, image_size: int | None) -> Weights:
@@ -102,7 +95,7 @@ def _read_pytorch(source: Path, image_size: int | None) -> Weights:
     blocks = config.model.residual_blocks
     layers = {scale: config.model[f"{scale}_layers"] for scale in SCALES}
 
-    expected = jax.eval_shape(lambda: pytorch.export_networks(create_state(config), config))
+    expected = jax.eval_shape(lambda: pytorch.export_networks(_first_state(config), config))
     _check_shapes(source, _shapes(networks), _shapes(expected))
 
     networks = jax.tree.map(lambda x: x.astype(np.float32), networks)
@@ -119,7 +112,8 @@ def _read_pytorch(source: Path, image_size: int | None) -> Weights:
     )
     number = re.search(r"_params_(\d+)$", source.stem)
     step = int(number[1]) if number else 0
-    return Weights(config, step, generators, discriminators, vectors, moments=None)
+    params = {"generators": generators, "discriminators": discriminators}
+    return Weights(config, step, params, {"spectral": vectors}, moments=None)
 
 
 def _read_tensorflow(prefix: Path, image_size: int | None) -> Weights:
@@ -136,16 +130,16 @@ def _read_tensorflow(prefix: Path, image_size: int | None) -> Weights:
     blocks, spectral_norm = config.model.residual_blocks, config.model.spectral_norm
     layers = {scale: config.model[f"{scale}_layers"] for scale in SCALES}
 
-    state = jax.eval_shape(functools.partial(create_state, config))
+    state = jax.eval_shape(functools.partial(_first_state, config))
     expected: dict[str, Shape] = {}
     for direction, name in tensorflow.GENERATORS.items():
         names = tensorflow.generator_names(blocks)
-        shapes = tensorflow.expected_shapes(state.generators[direction], {}, names)
+        shapes = tensorflow.expected_shapes(state.params["generators"][direction], {}, names)
         expected |= {f"{name}/{theirs}": shape for theirs, shape in shapes.items()}
     for (d, scale), name in tensorflow.DISCRIMINATORS.items():
         names = tensorflow.discriminator_names(layers[scale], spectral_norm)
         shapes = tensorflow.expected_shapes(
-            state.discriminators[d][scale], state.spectral[d][scale], names
+            state.params["discriminators"][d][scale], state.other["spectral"][d][scale], names
         )
         expected |= {f"{name}/{theirs}": shape for theirs, shape in shapes.items()}
     trained = [name for name in expected if not name.endswith("/u")]
@@ -164,7 +158,7 @@ def _read_tensorflow(prefix: Path, image_size: int | None) -> Weights:
             if name.startswith(start) and name.endswith(slot)
         }
 
-    def trees(slot: str = "") -> dict[str, Any]:
+    def trees(slot: str = "") -> Params:
         generators = {
             direction: tensorflow.import_generator(below(name, slot), blocks)
             for direction, name in tensorflow.GENERATORS.items()
@@ -185,7 +179,7 @@ def _read_tensorflow(prefix: Path, image_size: int | None) -> Weights:
     # It counts the step that comes next.
     number = re.search(r"-(\d+)$", prefix.name)
     step = max(int(number[1]) - 1, 0) if number else 0
-    return Weights(config, step, **trees(), spectral=vectors, moments=moments)
+    return Weights(config, step, trees(), {"spectral": vectors}, moments)
 
 
 def _make_config(preset: str, fields: dict[str, Any], image_size: int | None) -> ConfigDict:
@@ -215,27 +209,43 @@ def _check_shapes(source: Path, found: Mapping[str, Shape], expected: Mapping[st
         raise InputError(f"{source} does not fit: {more[0]}, of shape {found[more[0]]}, is no part")
 
 
-@exit_on_input_error
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status."""
-    parser = Parser(
-        prog="python -m ugatit_jax.interop.import_weights",
-        description="Make a run directory of PyTorch's or TensorFlow 1's weights.",
-    )
-    parser.add_argument("source", type=folder_argument, metavar="SOURCE", help="….pt, or ….model-N")
-    parser.add_argument("run_dir", type=path_argument, metavar="RUN_DIR", help="a new folder")
-    parser.add_argument("--image_size", type=int, help="of light networks, in px; default: 256")
-    args = parser.parse_args(argv)
-    weights = read_weights(args.source, args.image_size)
-    write_run(args.run_dir, weights)
+def _describe(weights: Weights) -> str:
     model = weights.config.model
-    print(
-        f"{args.run_dir}: step {weights.step}; {'light' if model.light else 'full'}, "
+    if weights.config.method == "cyclegan":
+        return (
+            f"CycleGAN, width {model.base_width}, {model.residual_blocks} residual blocks, "
+            f"discriminators of {model.discriminator_layers} layers"
+        )
+    return (
+        f"{'light' if model.light else 'full'}, "
         f"{'TensorFlow' if model.shared_cam else 'PyTorch'}'s conventions, "
         f"width {model.base_width}, {model.residual_blocks} residual blocks, discriminators of "
         f"{model.local_layers} and {model.global_layers} layers, "
         f"{'with' if weights.moments else 'without'} Adam's moments"
     )
+
+
+@exit_on_input_error
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    parser = Parser(
+        prog="python -m ugatit_jax.interop.import_weights",
+        description="Make a run directory of weights that the authors' own programs wrote.",
+    )
+    parser.add_argument(
+        "source",
+        type=folder_argument,
+        metavar="SOURCE",
+        help="….pt, ….model-N, or …_net_G_A.pth",
+    )
+    parser.add_argument("run_dir", type=path_argument, metavar="RUN_DIR", help="a new folder")
+    parser.add_argument(
+        "--image_size", type=int, help="of networks that take any, in px; default: 256"
+    )
+    args = parser.parse_args(argv)
+    weights = read_weights(args.source, args.image_size)
+    write_run(args.run_dir, weights)
+    print(f"{args.run_dir}: step {weights.step}; {_describe(weights)}")
     return 0
 
 

@@ -139,11 +139,12 @@ def export_networks(state: Any, config: ConfigDict) -> dict[str, dict[str, np.nd
     """Return {PyTorch's name of a network: its state_dict} for a `TrainState`."""
     blocks = config.model.residual_blocks
     state_dicts = {
-        name: export_generator(state.generators[direction], blocks)
+        name: export_generator(state.params["generators"][direction], blocks)
         for direction, name in GENERATORS.items()
     }
     for (domain, scale), name in DISCRIMINATORS.items():
-        params, spectral = state.discriminators[domain][scale], state.spectral[domain][scale]
+        params = state.params["discriminators"][domain][scale]
+        spectral = state.other["spectral"][domain][scale]
         layers = config.model[f"{scale}_layers"]
         state_dicts[name] = export_discriminator(params, spectral, layers)
     return state_dicts

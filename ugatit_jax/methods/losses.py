@@ -98,3 +98,16 @@ def cam(source_logits: Array, target_logits: Array) -> Array:
     Both [N, 2]: the logits of average and maximum pooling.
     """
     return cross_entropy(source_logits, 1) + cross_entropy(target_logits, 0)
+
+
+# --- Their sum ----------------------------------------------------------------------------------
+
+
+def weighted_sum(
+    parts: dict[str, dict[str, Array]], weights: dict[str, float]
+) -> tuple[Array, dict[str, Array]]:
+    """Return the objective, and {'total', every term, 'TERM/PART'}; a term is its parts' sum."""
+    terms = {name: jnp.sum(jnp.stack([*of_term.values()])) for name, of_term in parts.items()}
+    total = jnp.sum(jnp.stack([weights[name] * term for name, term in terms.items()]))
+    named = {f"{name}/{part}": v for name, of_term in parts.items() for part, v in of_term.items()}
+    return total, {"total": total} | terms | named

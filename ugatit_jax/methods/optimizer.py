@@ -1,4 +1,4 @@
-"""How parameters move: Adam, its learning rate, and the projection of rho."""
+"""Adam as both original implementations have it, and its learning rate."""
 
 import math
 from collections.abc import Callable
@@ -19,16 +19,15 @@ LEARNING_RATE_SCALING: dict[str, Callable[[int], float]] = {
 }
 
 
-def build_optimizer(config: ConfigDict) -> optax.GradientTransformation:
-    """Return Adam with the L2 penalty inside the gradient, as in both original implementations."""
-    train = config.train
+def adam(train: ConfigDict, rate: optax.Schedule) -> optax.GradientTransformation:
+    """Return Adam with the L2 penalty inside the gradient; `train` is the config's section."""
     scale_by_adam = scale_by_adam_of_tf1 if train.tf1_epsilon else optax.scale_by_adam
     return optax.chain(
         optax.add_decayed_weights(
             train.weight_decay, mask=select_kernels if train.decay_kernels_only else None
         ),
         scale_by_adam(b1=train.beta1, b2=train.beta2, eps=1e-8),
-        optax.scale_by_learning_rate(learning_rate(config)),
+        optax.scale_by_learning_rate(rate),
     )
 
 
@@ -47,26 +46,18 @@ def select_kernels(params: Any) -> Any:
     return jax.tree.map_with_path(lambda path, _: path[-1].key == "kernel", params)
 
 
-def learning_rate(config: ConfigDict) -> optax.Schedule:
+def learning_rate(train: ConfigDict) -> optax.Schedule:
     """Return the rate by count of finished steps: constant for a half, then linearly to 0.
 
     With n steps and h = n // 2, step s (from 1) has rate·min(1, 1 - (s - h) / h), never below 0.
-    The rate is that of the config, scaled by its rule for the batch size.
+    The rate is that of the config's section `train`, scaled by its rule for the batch size.
     """
-    half = max(config.train.steps // 2, 1)
-    scale = LEARNING_RATE_SCALING[config.train.learning_rate_scaling]
-    rate = config.train.learning_rate * scale(config.train.batch_size)
+    half = max(train.steps // 2, 1)
+    rate = train.learning_rate * LEARNING_RATE_SCALING[train.learning_rate_scaling](
+        train.batch_size
+    )
 
     def schedule(count: Array) -> Array:
         return rate * jnp.clip(1 - (count + 1 - half) / half, 0.0, 1.0)
 
     return schedule
-
-
-def clip_rho(generators: Any) -> Any:
-    """Return the generators' parameters with every rho, and nothing else, projected on [0, 1]."""
-
-    def clip(path: tuple[Any, ...], value: Array) -> Array:
-        return jnp.clip(value, 0, 1) if path[-1].key == "rho" else value
-
-    return jax.tree.map_with_path(clip, generators)

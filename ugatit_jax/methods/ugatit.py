@@ -1,64 +1,38 @@
-"""The objective: what generators and discriminators are trained to make small, and its gradients.
+"""U-GAT-IT (Kim et al., ICLR 2020; section 2 of the paper).
 
     min_G max_D  lambda_1 L_gan + lambda_2 L_cycle + lambda_3 L_identity + lambda_4 L_cam
 
-Every function is pure: networks without parameters, parameters, pictures in; losses out.
+The discriminators of both domains move first, then both generators, on the same batch.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, NamedTuple, Self, cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from ml_collections import ConfigDict
 
-from ugatit_jax.methods import losses
+from ugatit_jax.methods import losses, ugatit_fields
+from ugatit_jax.methods.interleaving import deinterleave, interleave
+from ugatit_jax.methods.losses import weighted_sum
+from ugatit_jax.methods.method import Batch, Context, Method, Params, Player, Terms
 from ugatit_jax.models import (
+    INITIALIZERS,
     Discriminator,
     Generator,
     Judgement,
     Translation,
-    build_discriminators,
-    build_generator,
+    compute_dtype,
+    minimum_size,
     power_iteration,
+    rematerialized,
 )
 
-Batch = dict[str, Array]  # {'a', 'b'}: [N, H, W, 3], float in [-1, 1]
-Noise = dict[str, dict[str, Array]]  # {'a', 'b'}: what `losses.penalty_pictures` wants besides
-Metrics = dict[str, Array]
-PullBack = Callable[..., tuple[Any]]
 SCALES = ("local", "global")
-
-
-class Networks(NamedTuple):
-    """The architecture, without parameters."""
-
-    generator: Generator
-    discriminators: dict[str, Discriminator]
-
-
-def build_networks(config: ConfigDict, split_over: str | None = None) -> Networks:
-    """Return the networks that a (checked) config describes; `split_over`: see build_generator."""
-    return Networks(build_generator(config, split_over), build_discriminators(config))
-
-
-def iterate_spectral(discriminators: Any, spectral: Any) -> Any:
-    """Return the singular vectors of all discriminators after one power iteration."""
-    return {
-        domain: {s: power_iteration(discriminators[domain][s], spectral[domain][s]) for s in SCALES}
-        for domain in spectral
-    }
-
-
-def interleave(x: Array, y: Array) -> Array:
-    """Merge two batches into one: x[0], y[0], x[1], …: a split over devices stays as it is."""
-    return jnp.stack([x, y], axis=1).reshape(-1, *x.shape[1:])
-
-
-def deinterleave(outputs: Any) -> tuple[Any, Any]:
-    """Undo `interleave` in every array of a tree."""
-    return jax.tree.map(lambda z: z[0::2], outputs), jax.tree.map(lambda z: z[1::2], outputs)
 
 
 class FirstPass(NamedTuple):
@@ -70,47 +44,309 @@ class FirstPass(NamedTuple):
     identity_b: Translation
 
 
-def translate(generator: Generator, params: Any, pictures: Array) -> Translation:
-    """Translate pictures [N, H, W, 3] with one generator's parameters."""
-    return cast(Translation, generator.apply({"params": params}, pictures))
+@dataclass(frozen=True)
+class UGATIT(Method):
+    """The networks, without parameters, and the weights of the objective's terms.
 
-
-def first_pass(generator: Generator, params: Any, real_a: Array, real_b: Array) -> FirstPass:
-    """Translate both domains with both generators, each one's two batches in one call."""
-    a2b = translate(generator, params["a2b"], interleave(real_a, real_b))
-    b2a = translate(generator, params["b2a"], interleave(real_b, real_a))
-    fake_b, identity_b = deinterleave(a2b)
-    fake_a, identity_a = deinterleave(b2a)
-    return FirstPass(fake_a, fake_b, identity_a, identity_b)
-
-
-def open_first_pass(generator: Generator, params: Any, batch: Batch) -> tuple[FirstPass, PullBack]:
-    """Return `first_pass`, and the function from its gradients to those of the parameters.
-
-    Both updates need the translations, and the second one needs their gradient. Computed in each of
-    them, they make a step's FLOPs 14 % more: XLA does not see that they are the same.
+    Groups: 'generators' {'a2b', 'b2a'}; 'discriminators' {'a', 'b'}: {'local', 'global'}, 'a' of
+    those that judge domain A. Beside them moves 'spectral', the discriminators' singular vectors.
     """
-    return jax.vjp(lambda p: first_pass(generator, p, batch["a"], batch["b"]), params)
 
+    generator: Generator
+    discriminators: dict[str, Discriminator]
+    weights: ConfigDict  # the config's section `loss`
+    image_size: tuple[int, int]
 
-def judge(
-    networks: Networks, params: Any, spectral: Any, pictures: Array, domain: str
-) -> dict[str, Judgement]:
-    """Return what a domain's local and global discriminator say of pictures [N, H, W, 3]."""
-    return {s: judge_at(s, networks, params, spectral, pictures, domain) for s in SCALES}
+    looks = ("attention",)
+    shown = MappingProxyType(
+        {
+            "D": "discriminator/adversarial",
+            "G": "generator/adversarial",
+            "cycle": "generator/cycle",
+            "identity": "generator/identity",
+            "cam": "generator/cam",
+        }
+    )
+    judges = ("local discriminator", "global discriminator")
 
+    # --- The method in a config -------------------------------------------------------------------
 
-def judge_at(
-    scale: str, networks: Networks, params: Any, spectral: Any, pictures: Array, domain: str
-) -> Judgement:
-    """Return what a domain's discriminator of one scale says of pictures [N, H, W, 3]."""
-    variables = {"params": params[domain][scale], "spectral": spectral[domain][scale]}
-    return cast(Judgement, networks.discriminators[scale].apply(variables, pictures))
+    @classmethod
+    def fields(cls) -> dict[str, Any]:
+        """Return the paper's setting."""
+        return ugatit_fields.FIELDS
+
+    @classmethod
+    def variants(cls) -> dict[str, dict[str, Any]]:
+        """Return light, and the conventions of the authors' implementations."""
+        return ugatit_fields.VARIANTS
+
+    @classmethod
+    def check(cls, config: ConfigDict) -> None:
+        """Raise `InputError` for the first field whose value cannot work."""
+        ugatit_fields.check(config)
+
+    @classmethod
+    def architecture(cls, config: ConfigDict) -> set[str]:
+        """Return the fields that decide the shapes and the meaning of the parameters."""
+        return ugatit_fields.architecture(config.model)
+
+    @classmethod
+    def from_config(cls, config: ConfigDict, mapped: bool = False) -> Self:
+        """Return the method that a (checked) config describes; see `Method`."""
+        model, remat = config.model, config.train.remat
+        common: dict[str, Any] = {
+            "base_width": model.base_width,
+            "conventions": ugatit_fields.conventions_of(model),
+            "kernel_init": INITIALIZERS[model.initializer],
+            "dtype": compute_dtype(config.dtype),
+        }
+        generator = rematerialized(Generator, remat)(
+            residual_blocks=model.residual_blocks,
+            light=model.light,
+            split_over="model" if mapped and not model.light else None,
+            **common,
+        )
+        discriminators = {
+            scale: rematerialized(Discriminator, remat)(layers=model[f"{scale}_layers"], **common)
+            for scale in SCALES
+        }
+        height, width = config.data.image_size
+        return cls(generator, discriminators, config.loss, (height, width))
+
+    @property
+    def any_size(self) -> bool:  # type: ignore[override]
+        """Light generators take any; the first dense layer of full ones follows the size."""
+        return self.generator.light
+
+    @property
+    def smallest_judged(self) -> int:  # type: ignore[override]
+        """The side in px of the smallest picture that both discriminators take."""
+        return minimum_size(max(network.layers for network in self.discriminators.values()))
+
+    # --- Parameters, and how they move ------------------------------------------------------------
+
+    def init(self, key: Array) -> tuple[Params, dict[str, Any]]:
+        """Draw all networks' parameters and singular vectors."""
+        picture = jnp.zeros((1, *self.image_size, 3))
+        keys = iter(jax.random.split(key, 6))
+        generators = {
+            way: self.generator.init(next(keys), picture)["params"] for way in self.directions
+        }
+        variables = {
+            domain: {s: self.discriminators[s].init(next(keys), picture) for s in SCALES}
+            for domain in ("a", "b")
+        }
+        discriminators, spectral = (
+            {
+                domain: {scale: both[scale].get(collection, {}) for scale in SCALES}
+                for domain, both in variables.items()
+            }
+            for collection in ("params", "spectral")
+        )
+        params = {"generators": generators, "discriminators": discriminators}
+        # Random vectors say nothing of the kernels yet: one iteration makes sigma an estimate.
+        return params, self.refresh("", params, {"spectral": spectral})
+
+    def players(self, phase: str) -> tuple[Player, ...]:
+        """Return the discriminators, then the generators."""
+        return (
+            Player("discriminator", ("discriminators",), self.discriminator_loss),
+            Player("generator", ("generators",), self.generator_loss, through=True),
+        )
+
+    def refresh(self, player: str, params: Params, other: Any) -> Any:
+        """Do one power iteration of every spectrally normalised layer."""
+        discriminators, spectral = params["discriminators"], other["spectral"]
+        return {
+            "spectral": {
+                d: {s: power_iteration(discriminators[d][s], spectral[d][s]) for s in SCALES}
+                for d in spectral
+            }
+        }
+
+    def project(self, group: str, params: Any) -> Any:
+        """Clip every rho to [0, 1]."""
+        return clip_rho(params) if group == "generators" else params
+
+    @property
+    def split(self) -> dict[tuple[str, ...], int]:
+        """The first dense layer of full generators, which has 96 % of their weights."""
+        if self.generator.light:
+            return {}
+        height, width = self.image_size
+        rows = height // 4 * (width // 4) * 4 * self.generator.base_width
+        return {("generators", way, "mlp", "fc_0", "kernel"): rows for way in self.directions}
+
+    # --- The objective ----------------------------------------------------------------------------
+
+    def first(self, params: Params, batch: Batch, noise: Any) -> FirstPass:
+        """Translate both domains with both generators, each one's two batches in one call.
+
+        Both players need the translations, and the second one needs their gradient. Computed in
+        each of them, they make a step's FLOPs 14 % more: XLA does not see that they are the same.
+        """
+        real_a, real_b, generators = batch["a"], batch["b"], params["generators"]
+        fake_b, identity_b = deinterleave(
+            self.generate(generators["a2b"], interleave(real_a, real_b))
+        )
+        fake_a, identity_a = deinterleave(
+            self.generate(generators["b2a"], interleave(real_b, real_a))
+        )
+        return FirstPass(fake_a, fake_b, identity_a, identity_b)
+
+    def draw(self, key: Array, batch: Batch) -> Any:
+        """Draw what `losses.penalty_pictures` needs, by domain; nothing without a penalty."""
+        if losses.KINDS[self.weights.kind].penalty is None:
+            return {}
+        noise = {}
+        for i, domain in enumerate(("a", "b")):
+            of_alpha, of_epsilon = jax.random.split(jax.random.fold_in(key, i))
+            pictures = batch[domain]
+            one_each = (len(pictures), 1, 1, 1)
+            noise[domain] = {
+                "alpha": jax.random.uniform(of_alpha, one_each),
+                "epsilon": jax.random.uniform(of_epsilon, pictures.shape),
+                "deviation": jnp.broadcast_to(pictures.std(), one_each),
+            }
+        return noise
+
+    def discriminator_loss(
+        self, params: Params, first: FirstPass, context: Context
+    ) -> tuple[Array, Terms]:
+        """Return lambda_1 times the adversarial term as discriminators see it, and its parts."""
+        kind, spectral = losses.KINDS[self.weights.kind], context.other["spectral"]
+        discriminators = params["discriminators"]
+        fakes = {"a": first.fake_a.image, "b": first.fake_b.image}
+        parts: Terms = {}
+        penalties: Terms = {}
+        for domain, real_pictures in context.batch.items():
+            pictures = interleave(real_pictures, fakes[domain])
+            real, fake = deinterleave(self.judge_scales(discriminators, spectral, pictures, domain))
+            of_real = adversarial_terms(kind.discriminator, real, 1)
+            of_fake = adversarial_terms(kind.discriminator, fake, 0)
+            for name in of_real:
+                parts[f"{name}_{domain}"] = of_real[name] + of_fake[name]
+            if kind.penalty is None:
+                continue
+            pictures = losses.penalty_pictures(
+                real_pictures, fakes[domain], **context.noise[domain], near_real=kind.near_real
+            )
+            terms = self.penalty_terms(discriminators, spectral, kind.penalty, pictures, domain)
+            penalties |= {f"{name}_{domain}": term for name, term in terms.items()}
+        by_term = {"adversarial": parts} | ({"penalty": penalties} if penalties else {})
+        adversarial = self.weights.adversarial
+        penalty = adversarial * self.weights.penalty
+        return weighted_sum(by_term, {"adversarial": adversarial, "penalty": penalty})
+
+    def generator_loss(
+        self, params: Params, first: FirstPass, context: Context
+    ) -> tuple[Array, Terms]:
+        """Return lambda_1 L_gan + lambda_2 L_cycle + lambda_3 L_identity + lambda_4 L_cam.
+
+        And the four terms, with their parts, by name.
+        """
+        generators, batch = params["generators"], context.batch
+        cycle_a = self.generate(generators["b2a"], first.fake_b.image).image
+        cycle_b = self.generate(generators["a2b"], first.fake_a.image).image
+        kind = losses.KINDS[self.weights.kind]
+        adversarial = {}
+        for domain, fake in (("a", first.fake_a), ("b", first.fake_b)):
+            judgements = self.judge_scales(
+                params["discriminators"], context.other["spectral"], fake.image, domain
+            )
+            for name, term in adversarial_terms(kind.generator, judgements, 1).items():
+                adversarial[f"{name}_{domain}"] = term
+        parts = {
+            "adversarial": adversarial,
+            "cycle": {
+                "a": losses.cycle(cycle_a, batch["a"]),
+                "b": losses.cycle(cycle_b, batch["b"]),
+            },
+            "identity": {
+                "a": losses.identity(first.identity_a.image, batch["a"]),
+                "b": losses.identity(first.identity_b.image, batch["b"]),
+            },
+            "cam": {
+                "a2b": losses.cam(first.fake_b.cam_logits, first.identity_b.cam_logits),
+                "b2a": losses.cam(first.fake_a.cam_logits, first.identity_a.cam_logits),
+            },
+        }
+        return weighted_sum(parts, {term: self.weights[term] for term in parts})
+
+    def penalty_terms(
+        self,
+        discriminators: Any,
+        spectral: Any,
+        penalty: Callable[[Array], Array],
+        pictures: Array,
+        domain: str,
+    ) -> Terms:
+        """Return the gradient penalty of patch and CAM logits at some pictures, by scale."""
+
+        def total(pictures: Array, scale: str, head: str) -> Array:
+            judgement = self.judge_at(scale, discriminators, spectral, pictures, domain)
+            return getattr(judgement, head).sum()
+
+        terms = {}
+        for scale in SCALES:
+            for name, head in ((scale, "logits"), (f"cam_{scale}", "cam_logits")):
+                gradient = jax.grad(total)(pictures, scale, head)
+                square = jnp.square(gradient).sum((1, 2, 3))
+                terms[name] = penalty(jnp.sqrt(jnp.maximum(square, 1e-24)))  # differentiable at 0
+        return terms
+
+    # --- The networks at work ---------------------------------------------------------------------
+
+    def generate(self, params: Any, pictures: Array) -> Translation:
+        """Translate pictures [N, H, W, 3] with one generator's parameters."""
+        return cast(Translation, self.generator.apply({"params": params}, pictures))
+
+    def judge_scales(
+        self, discriminators: Any, spectral: Any, pictures: Array, domain: str
+    ) -> dict[str, Judgement]:
+        """Return what a domain's local and global discriminator say of pictures [N, H, W, 3]."""
+        return {s: self.judge_at(s, discriminators, spectral, pictures, domain) for s in SCALES}
+
+    def judge_at(
+        self, scale: str, discriminators: Any, spectral: Any, pictures: Array, domain: str
+    ) -> Judgement:
+        """Return what a domain's discriminator of one scale says of pictures [N, H, W, 3]."""
+        variables = {
+            "params": discriminators[domain][scale],
+            "spectral": spectral[domain][scale],
+        }
+        return cast(Judgement, self.discriminators[scale].apply(variables, pictures))
+
+    def translate(
+        self, weights: Any, pictures: Array, direction: str, styles: Array | None = None
+    ) -> tuple[Array, dict[str, Array]]:
+        """Translate, and show where the generator looked."""
+        result = self.generate(weights, pictures)
+        return result.image, {"attention": result.heatmap}
+
+    def judge(self, params: Params, other: Any, pictures: Array, domain: str) -> dict[str, Array]:
+        """Return where both discriminators look."""
+        judgements = self.judge_scales(
+            params["discriminators"], other["spectral"], pictures, domain
+        )
+        return {f"{scale} discriminator": judgements[scale].heatmap for scale in SCALES}
+
+    def watch(self, params: Params) -> dict[str, float]:
+        """Return mean, min and max of every rho: {'rho/a2b/decoder_0/norm_0/mean': …}."""
+        statistics = {}
+        for path, value in jax.tree_util.tree_flatten_with_path(params["generators"])[0]:
+            *layer, name = (entry.key for entry in path)
+            if name == "rho":
+                rho = np.asarray(value)
+                for what in ("mean", "min", "max"):
+                    statistics[f"rho/{'/'.join(layer)}/{what}"] = float(getattr(rho, what)())
+        return statistics
 
 
 def adversarial_terms(
     loss: Callable[[Array, float], Array], judgements: dict[str, Judgement], target: float
-) -> Metrics:
+) -> Terms:
     """Return the losses of patch logits and CAM logits, by scale; target 1 is "real"."""
     terms = {}
     for scale, judgement in judgements.items():
@@ -119,138 +355,10 @@ def adversarial_terms(
     return terms
 
 
-def penalty_terms(
-    networks: Networks,
-    params: Any,
-    spectral: Any,
-    penalty: Callable[[Array], Array],
-    pictures: Array,
-    domain: str,
-) -> Metrics:
-    """Return the gradient penalty of patch logits and CAM logits at some pictures, by scale."""
+def clip_rho(generators: Any) -> Any:
+    """Return the generators' parameters with every rho, and nothing else, projected on [0, 1]."""
 
-    def total(pictures: Array, scale: str, head: str) -> Array:
-        judgement = judge_at(scale, networks, params, spectral, pictures, domain)
-        return getattr(judgement, head).sum()
+    def clip(path: tuple[Any, ...], value: Array) -> Array:
+        return jnp.clip(value, 0, 1) if path[-1].key == "rho" else value
 
-    terms = {}
-    for scale in SCALES:
-        for name, head in ((scale, "logits"), (f"cam_{scale}", "cam_logits")):
-            gradient = jax.grad(total)(pictures, scale, head)
-            square = jnp.square(gradient).sum((1, 2, 3))
-            terms[name] = penalty(jnp.sqrt(jnp.maximum(square, 1e-24)))  # differentiable at 0
-    return terms
-
-
-def discriminator_loss(
-    networks: Networks,
-    params: Any,
-    spectral: Any,
-    weights: ConfigDict,
-    batch: Batch,
-    fakes: Batch,
-    noise: Noise,
-) -> tuple[Array, Metrics]:
-    """Return lambda_1 times the adversarial term as the discriminators see it, and its parts.
-
-    `weights` is the config's section `loss`; only kinds with a penalty look at `noise`.
-    """
-    kind = losses.KINDS[weights.kind]
-    parts: Metrics = {}
-    penalties: Metrics = {}
-    for domain in ("a", "b"):
-        pictures = interleave(batch[domain], fakes[domain])
-        real, fake = deinterleave(judge(networks, params, spectral, pictures, domain))
-        of_real = adversarial_terms(kind.discriminator, real, 1)
-        of_fake = adversarial_terms(kind.discriminator, fake, 0)
-        for name in of_real:
-            parts[f"{name}_{domain}"] = of_real[name] + of_fake[name]
-        if kind.penalty is None:
-            continue
-        pictures = losses.penalty_pictures(
-            batch[domain], fakes[domain], **noise[domain], near_real=kind.near_real
-        )
-        terms = penalty_terms(networks, params, spectral, kind.penalty, pictures, domain)
-        penalties |= {f"{name}_{domain}": term for name, term in terms.items()}
-    by_term = {"adversarial": parts} | ({"penalty": penalties} if penalties else {})
-    return weighted_sum(
-        by_term,
-        {"adversarial": weights.adversarial, "penalty": weights.adversarial * weights.penalty},
-    )
-
-
-def generator_loss(
-    networks: Networks,
-    params: Any,
-    first: FirstPass,
-    discriminators: Any,
-    spectral: Any,
-    weights: ConfigDict,
-    batch: Batch,
-) -> tuple[Array, Metrics]:
-    """Return lambda_1 L_gan + lambda_2 L_cycle + lambda_3 L_identity + lambda_4 L_cam.
-
-    And the four terms, with their parts, by name. `first` is what the generators make of the
-    batch; `params` are used for the way back. `weights` is the config's section `loss`.
-    """
-    generator, kind = networks.generator, losses.KINDS[weights.kind]
-    cycle_a = translate(generator, params["b2a"], first.fake_b.image).image
-    cycle_b = translate(generator, params["a2b"], first.fake_a.image).image
-    adversarial = {}
-    for domain, fake in (("a", first.fake_a), ("b", first.fake_b)):
-        judgements = judge(networks, discriminators, spectral, fake.image, domain)
-        for name, term in adversarial_terms(kind.generator, judgements, 1).items():
-            adversarial[f"{name}_{domain}"] = term
-    parts = {
-        "adversarial": adversarial,
-        "cycle": {
-            "a": losses.cycle(cycle_a, batch["a"]),
-            "b": losses.cycle(cycle_b, batch["b"]),
-        },
-        "identity": {
-            "a": losses.identity(first.identity_a.image, batch["a"]),
-            "b": losses.identity(first.identity_b.image, batch["b"]),
-        },
-        "cam": {
-            "a2b": losses.cam(first.fake_b.cam_logits, first.identity_b.cam_logits),
-            "b2a": losses.cam(first.fake_a.cam_logits, first.identity_a.cam_logits),
-        },
-    }
-    return weighted_sum(
-        parts,
-        {
-            "adversarial": weights.adversarial,
-            "cycle": weights.cycle,
-            "identity": weights.identity,
-            "cam": weights.cam,
-        },
-    )
-
-
-def generator_gradients(
-    networks: Networks,
-    params: Any,
-    first: FirstPass,
-    pull_back: PullBack,
-    discriminators: Any,
-    spectral: Any,
-    weights: ConfigDict,
-    batch: Batch,
-) -> tuple[Any, Metrics]:
-    """Return the gradients of `generator_loss`, and its terms.
-
-    `first` and `pull_back` are what `open_first_pass` returned.
-    """
-    gradients = jax.value_and_grad(generator_loss, (1, 2), has_aux=True)
-    (_, terms), (of_params, of_first) = gradients(
-        networks, params, first, discriminators, spectral, weights, batch
-    )
-    return jax.tree.map(jnp.add, of_params, *pull_back(of_first)), terms
-
-
-def weighted_sum(parts: dict[str, Metrics], weights: dict[str, float]) -> tuple[Array, Metrics]:
-    """Return the objective, and {'total', every term, 'TERM/PART'}; a term is its parts' sum."""
-    terms = {name: jnp.sum(jnp.stack([*of_term.values()])) for name, of_term in parts.items()}
-    total = jnp.sum(jnp.stack([weights[name] * term for name, term in terms.items()]))
-    named = {f"{name}/{part}": v for name, of_term in parts.items() for part, v in of_term.items()}
-    return total, {"total": total} | terms | named
+    return jax.tree.map_with_path(clip, generators)

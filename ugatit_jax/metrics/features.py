@@ -15,8 +15,8 @@ from tqdm import tqdm
 
 from ugatit_jax.console.cache import find_cache_dir
 from ugatit_jax.console.errors import InputError
+from ugatit_jax.data.torch_file import read_torch_file
 from ugatit_jax.devices.sharding import make_mesh, map_in_batches, place, replicated
-from ugatit_jax.interop.torch_file import read_torch_file
 from ugatit_jax.metrics import efficientnet, inception
 
 INCEPTION_FILE = "pt_inception-2015-12-05-6726825d.pth"
@@ -93,9 +93,9 @@ def open_extractor(features: str = "auto", cache_dir: str = "") -> FeatureExtrac
     """Load a network by name, or by the path of its weights.
 
     features: "efficientnet-lite0", whose weights are in a package; "inception", downloaded once to
-    `cache_dir` (see `datasets.find_cache_dir`); the path of such a file; or "auto": Inception if it
-    is in `cache_dir`, else EfficientNet-Lite0. Raises `InputError` for what cannot be had, or has
-    not the checksum that it should.
+    `cache_dir` (see `find_cache_dir`); the path of such a file; or "auto": Inception if it is in
+    `cache_dir`, else EfficientNet-Lite0. Raises `InputError` for what cannot be had, or has not the
+    checksum that it should.
     """
     cached = find_cache_dir(cache_dir) / INCEPTION_FILE
     if features == "efficientnet-lite0" or (features == "auto" and not cached.exists()):

@@ -1,12 +1,13 @@
-"""The networks, and how a config names them."""
+"""The networks and their layers: arrays in, arrays out.
 
-import dataclasses
+Nothing here knows a config, a loss or a device; the names that configs use are in the tables.
+"""
+
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from ml_collections import ConfigDict
 
 from ugatit_jax.models.conventions import Conventions
 from ugatit_jax.models.discriminator import Discriminator, Judgement, minimum_size
@@ -19,11 +20,10 @@ __all__ = [
     "Generator",
     "Judgement",
     "Translation",
-    "build_discriminators",
-    "build_generator",
-    "first_dense_rows",
+    "compute_dtype",
     "minimum_size",
     "power_iteration",
+    "rematerialized",
 ]
 
 INITIALIZERS = {"normal": nn.initializers.normal(0.02), "uniform": fan_in_uniform}
@@ -43,57 +43,13 @@ REMAT = {
 }
 
 
-def build_generator(config: ConfigDict, split_over: str | None = None) -> Generator:
-    """Return the generator that a (checked) config describes; both directions have the same.
-
-    split_over: the mapped axis, if any, over which the rows of a full one's first dense layer lie.
-    """
-    model = config.model
-    return _rematerialized(Generator, config)(
-        base_width=model.base_width,
-        residual_blocks=model.residual_blocks,
-        light=model.light,
-        conventions=conventions_of(config),
-        kernel_init=INITIALIZERS[model.initializer],
-        dtype=compute_dtype(config),
-        split_over=None if model.light else split_over,
-    )
-
-
-def first_dense_rows(config: ConfigDict) -> int:
-    """Return the number of rows of the dense layer that a full generator's MLP begins with."""
-    height, width = config.data.image_size
-    return height // 4 * (width // 4) * 4 * config.model.base_width
-
-
-def _rematerialized(network: type[nn.Module], config: ConfigDict) -> Any:
-    remat = config.train.remat
+def rematerialized(network: type[nn.Module], remat: str) -> Any:
+    """Return a network's class, or one that computes again what `remat` of REMAT does not keep."""
     return network if remat == "none" else nn.remat(network, policy=REMAT[remat])
 
 
-def build_discriminators(config: ConfigDict) -> dict[str, Discriminator]:
-    """Return {'local': …, 'global': …}; both domains have the same."""
-    model = config.model
-    return {
-        scale: _rematerialized(Discriminator, config)(
-            base_width=model.base_width,
-            layers=layers,
-            conventions=conventions_of(config),
-            kernel_init=INITIALIZERS[model.initializer],
-            dtype=compute_dtype(config),
-        )
-        for scale, layers in (("local", model.local_layers), ("global", model.global_layers))
-    }
-
-
-def conventions_of(config: ConfigDict) -> Conventions:
-    """Return the conventions that a config's `model` holds, field by field."""
-    names = (field.name for field in dataclasses.fields(Conventions))
-    return Conventions(**{name: config.model[name] for name in names})
-
-
-def compute_dtype(config: ConfigDict) -> jnp.dtype:
+def compute_dtype(name: str) -> jnp.dtype:
     """Return the type of the inputs of convolutions; 'auto' depends on the device."""
-    if config.dtype == "auto":
+    if name == "auto":
         return DTYPES["float32" if jax.default_backend() == "cpu" else "bfloat16"]
-    return DTYPES[config.dtype]
+    return DTYPES[name]

@@ -1,8 +1,8 @@
-"""Layers of both networks: convolution, residual blocks, up-sampling, spectral norm."""
+"""Layers of the networks: convolutions, residual blocks, up-sampling, spectral norm."""
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
@@ -14,12 +14,13 @@ from ugatit_jax.models import normalization
 from ugatit_jax.models.conventions import Conventions
 
 Initializer = Callable[..., Array]
+PaddingMode = Literal["reflect", "constant"]
 
 
-def reflect_pad(x: Array, padding: int | tuple[int, int]) -> Array:
-    """Mirror x [N, H, W, C] at its borders, so many pixels wide, or (top and left, the rest)."""
+def pad(x: Array, padding: int | tuple[int, int], mode: PaddingMode) -> Array:
+    """Pad x [N, H, W, C] by so many pixels, or (top and left, the rest); "constant" means zeros."""
     both = (padding, padding) if isinstance(padding, int) else padding
-    return jnp.pad(x, ((0, 0), both, both, (0, 0)), mode="reflect")
+    return jnp.pad(x, ((0, 0), both, both, (0, 0)), mode=mode)
 
 
 def convolve(x: Array, kernel: Array, stride: int) -> Array:
@@ -54,8 +55,47 @@ def convolve_patches(x: Array, kernel: Array, stride: int) -> Array:
     return jnp.concatenate(patches, axis=-1) @ kernel.reshape(-1, features)
 
 
+def convolve_doubling(x: Array, kernel: Array) -> Array:
+    """Return [N, 2H, 2W, O], x [N, H, W, I] convolved transposed with kernel [3, 3, I, O].
+
+    Row and column 2i of the result lie on i of x, under the kernel's middle, and 2i + 1 between i
+    and i + 1; beyond the last are zeros. So it is PyTorch's transposed convolution of stride 2,
+    padding 1 and output padding 1, with the kernel turned by 180°.
+    """
+    # On a CPU, XLA's gradient for the kernel is slow where the input has holes. Without them the
+    # gradient of CycleGAN's generator at 256 px takes 6.8 s instead of 13.3 s on two cores.
+    return jax.lax.platform_dependent(
+        x, kernel, cpu=convolve_doubling_by_parts, default=convolve_doubling_dilated
+    )
+
+
+def convolve_doubling_dilated(x: Array, kernel: Array) -> Array:
+    """Do what `convolve_doubling` does as one convolution of x with holes between its pixels."""
+    return jax.lax.conv_general_dilated(
+        x,
+        kernel,
+        (1, 1),
+        ((1, 2), (1, 2)),
+        lhs_dilation=(2, 2),
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+
+
+def convolve_doubling_by_parts(x: Array, kernel: Array) -> Array:
+    """Do what `convolve_doubling` does as four convolutions, one per parity of row and column."""
+    n, height, width, _ = x.shape
+
+    def part(i: int, j: int) -> Array:
+        """Return the rows 2y + i, columns 2x + j: each meets every other weight of the kernel."""
+        near = jnp.pad(x, ((0, 0), (0, i), (0, j), (0, 0)))
+        return _convolve_directly(near, kernel[1 - i :: 2, 1 - j :: 2], 1)
+
+    rows = [jnp.stack([part(i, j) for j in (0, 1)], axis=3) for i in (0, 1)]
+    return jnp.stack(rows, axis=2).reshape(n, 2 * height, 2 * width, -1)
+
+
 class Conv(nn.Module):
-    """Reflect-padded convolution, optionally with spectral normalisation.
+    """Padded convolution, optionally with spectral normalisation.
 
     Parameters are `kernel` [h, w, in, out] and `bias` [out]. With spectral_norm the collection
     'spectral' holds the estimates `u` and `v` of the kernel's first singular vectors.
@@ -65,6 +105,7 @@ class Conv(nn.Module):
     kernel_size: int
     stride: int = 1
     padding: int | tuple[int, int] = 0
+    padding_mode: PaddingMode = "reflect"
     use_bias: bool = False
     spectral_norm: bool = False
     kernel_init: Initializer = nn.initializers.normal(0.02)
@@ -77,12 +118,31 @@ class Conv(nn.Module):
         kernel = self.param("kernel", self.kernel_init, shape)
         if self.spectral_norm:
             kernel = kernel / spectral_sigma(self, kernel)
-        x = reflect_pad(x.astype(self.dtype), self.padding)
+        x = pad(x.astype(self.dtype), self.padding, self.padding_mode)
         x = convolve(x, kernel.astype(self.dtype), self.stride)
         if self.use_bias:
             bias = self.param("bias", nn.initializers.zeros, (self.features,))
             x = x + bias.astype(self.dtype)
         return x
+
+
+class DoublingConv(nn.Module):
+    """Transposed 3×3 convolution of stride 2, which doubles the sides (`convolve_doubling`).
+
+    Parameters are `kernel` [3, 3, in, out] and `bias` [out].
+    """
+
+    features: int
+    kernel_init: Initializer = nn.initializers.normal(0.02)
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Return [N, 2H, 2W, features] for x [N, H, W, C]."""
+        kernel = self.param("kernel", self.kernel_init, (3, 3, x.shape[-1], self.features))
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        x = convolve_doubling(x.astype(self.dtype), kernel.astype(self.dtype))
+        return x + bias.astype(self.dtype)
 
 
 class RowParallelDense(nn.Module):

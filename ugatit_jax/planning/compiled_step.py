@@ -22,10 +22,12 @@ from ml_collections import ConfigDict
 from ugatit_jax.console.cache import find_cache_dir
 from ugatit_jax.data.storage import write_atomically
 from ugatit_jax.devices import sharding
+from ugatit_jax.methods import build_method
+from ugatit_jax.methods.state import TrainState, create_state
 from ugatit_jax.planning.collectives import Collective, find_collectives
 from ugatit_jax.planning.flops import count_traced
 from ugatit_jax.planning.topology import Target
-from ugatit_jax.training.step import TrainState, create_state, jit_train_step, state_shardings
+from ugatit_jax.training.step import jit_train_step
 
 FORMAT = 1  # of what is kept; raise it when the figures change their meaning
 # "… required for HLO temporaries (16.58G) exceeds available HBM (15.75G)"; before: "Used … of …".
@@ -76,13 +78,22 @@ class Figures:
 def measure(config: ConfigDict, target: Target, say: Callable[[str], None]) -> Figures:
     """Return the figures of a (checked) config's step; compiles it, if it never was before.
 
-    say: told, in one line, what takes minutes.
+    Of a method with several phases, that with the most arithmetic. say: told, in one line, what
+    takes minutes.
     """
-    mesh = sharding.training_mesh(config, target.devices)
-    state = jax.eval_shape(functools.partial(create_state, config))
+    method = build_method(config, mapped=True)
+    mesh = sharding.training_mesh(method.split, config.mesh.model, target.devices)
+    create = functools.partial(create_state, build_method(config), config.train, config.seed)
+    state = jax.eval_shape(create)
     shape = (config.train.batch_size, *config.data.image_size, 3)
-    batch = {domain: jax.ShapeDtypeStruct(shape, np.uint8) for domain in ("a", "b")}
-    traced = jit_train_step(config, mesh).trace(state, batch)
+    batch = {name: jax.ShapeDtypeStruct(shape, np.uint8) for name in method.inputs}
+    of_phases = [
+        jit_train_step(method, config.train, config.seed, mesh, phase, state).trace(
+            state, batch, method.fixed()
+        )
+        for phase in method.phases
+    ]
+    traced = max(of_phases, key=count_traced)
     lowered = traced.lower()
     file = find_cache_dir() / "plan" / f"{_key(lowered.as_text(), target)}.json"
     if (kept := load_figures(file)) is not None:
@@ -92,7 +103,7 @@ def measure(config: ConfigDict, target: Target, say: Callable[[str], None]) -> F
         jax.config.update("jax_enable_compilation_cache", False)
     say("compiling, which takes minutes…")
     since = time.monotonic()
-    memory = _memory_of_state(state, state_shardings(config, mesh))
+    memory = _memory_of_state(state, sharding.shardings(mesh, state, method.split))
     flops = count_traced(traced) / mesh.size
     try:
         compiled = lowered.compile()
@@ -144,10 +155,10 @@ def _memory_of_state(state: TrainState, shardings: TrainState) -> Memory:
         )
 
     return Memory(
-        parameters=bytes_of("generators", "discriminators"),
-        optimizer=bytes_of("generator_optimizer", "discriminator_optimizer"),
+        parameters=bytes_of("params"),
+        optimizer=bytes_of("optimizers"),
         ema=bytes_of("ema"),
-        other_state=bytes_of("spectral", "step"),
+        other_state=bytes_of("other", "step"),
         program=0,
         total=None,
         refused=False,

@@ -1,25 +1,12 @@
-"""A run directory: checkpoints, the config, and what program made them.
-
-config.json            the config of the newest start
-run.json               a record per start: date, step, command, versions, git revision, devices
-checkpoints/STEP/      generators/ (and ema/): all that translating needs; training/: the rest
-samples/  events.*     what train.py writes for people to look at
-"""
+"""A run's checkpoints: saved in the background, restored on any devices, in whole or in part."""
 
 import argparse
 import contextlib
+import dataclasses
 import functools
-import importlib.metadata
-import json
 import logging
-import platform
-import re
-import subprocess
-import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -27,97 +14,86 @@ import orbax.checkpoint as ocp
 from ml_collections import ConfigDict
 from orbax.checkpoint import checkpoint_managers
 
-import ugatit_jax
-from ugatit_jax.config.checks import (
-    architecture_differences,
-    different_fields,
-    load_config,
-    save_config,
-)
+from ugatit_jax.config.records import load_config
 from ugatit_jax.console.errors import InputError
-from ugatit_jax.runs.exported import is_exported, parameter_shapes, read_description, read_exported
+from ugatit_jax.data.storage import AnyPath, check_for_orbax
 from ugatit_jax.devices.sharding import make_mesh, replicated
-from ugatit_jax.data.storage import (
-    AnyPath,
-    check_for_orbax,
-    first_line,
-    make_folder,
-    parents,
-    resolve,
-    write_atomically,
-)
-from ugatit_jax.training.step import TrainState, create_state
+from ugatit_jax.methods import build_method
+from ugatit_jax.methods.method import Method, Params, shapes
+from ugatit_jax.methods.state import TrainState, create_state, translating
+from ugatit_jax.runs.advice import what_is_there
+from ugatit_jax.runs.directory import check_format, checkpoints_folder
+from ugatit_jax.runs.exports import is_exported, read_exported
+from ugatit_jax.runs.layout import FORMAT_2, layout_of
 
-FORMAT = 1  # of the run directory; a newer program may write a higher one
-WEIGHTS = re.compile(r".*\.(pt|index|data-\d+-of-\d+)")  # of the authors' implementations
-IMPORT = "python -m ugatit_jax.interop.import_weights"
-PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "pillow")
+Step = int | Literal["best"] | None
 
 
-def open_checkpoints(workdir: AnyPath, config: ConfigDict) -> ocp.CheckpointManager:
-    """Return the manager of a run's checkpoints; it saves in the background."""
+def open_checkpoints(workdir: AnyPath, options: ConfigDict) -> ocp.CheckpointManager:
+    """Return the manager of a run's checkpoints; it saves in the background.
+
+    options: the config's section `checkpoint`.
+    """
     # Orbax says at INFO and WARNING what is of no use to whoever trains.
     logging.getLogger("absl").setLevel(logging.ERROR)
-    checkpoint = config.checkpoint
     best = checkpoint_managers.BestN(
         get_metric_fn=_mean_kid, reverse=True, n=1, keep_checkpoints_without_metrics=False
     )
-    keep = [checkpoint_managers.LatestN(checkpoint.keep), best]
-    if checkpoint.keep_every:
-        keep.append(checkpoint_managers.EveryNSteps(checkpoint.keep_every))
-    options = ocp.CheckpointManagerOptions(
-        best_fn=_mean_kid,
-        best_mode="min",
-        preservation_policy=checkpoint_managers.AnyPreservationPolicy(keep),
-        cleanup_tmp_directories=True,
+    keep = [checkpoint_managers.LatestN(options.keep), best]
+    if options.keep_every:
+        keep.append(checkpoint_managers.EveryNSteps(options.keep_every))
+    return ocp.CheckpointManager(
+        checkpoints_folder(workdir),
+        options=ocp.CheckpointManagerOptions(
+            best_fn=_mean_kid,
+            best_mode="min",
+            preservation_policy=checkpoint_managers.AnyPreservationPolicy(keep),
+            cleanup_tmp_directories=True,
+        ),
     )
-    return ocp.CheckpointManager(_folder(workdir), options=options)
 
 
 def _mean_kid(kids: dict[str, float]) -> float:
-    """What the best checkpoint is told by: KID to the target, mean of the two directions."""
-    return (kids["a2b"] + kids["b2a"]) / 2
+    """What the best checkpoint is told by: KID to the target, mean of the directions."""
+    return sum(kids.values()) / len(kids)
 
 
 def save(
-    checkpoints: ocp.CheckpointManager, state: TrainState, kids: dict[str, float] | None = None
+    checkpoints: ocp.CheckpointManager,
+    method: Method,
+    state: TrainState,
+    kids: dict[str, float] | None = None,
 ) -> None:
     """Start to save a state under its step, unless it is there already.
 
-    kids: KID to the target by direction, {'a2b', 'b2a'}, of this state if it was measured.
+    kids: KID to the target by direction of this state if it was measured.
     """
     step = int(state.step)
     if step in checkpoints.all_steps():
         return
-    items = {"generators": state.generators, "training": _rest(state)}
-    if state.ema is not None:
-        items["ema"] = state.ema
-    checkpoints.save(
-        step,
-        args=ocp.args.Composite(
-            **{name: ocp.args.StandardSave(item) for name, item in items.items()}
-        ),
-        metrics=kids,
-    )
+    items = FORMAT_2.to_items(method, state)
+    arguments = {name: ocp.args.StandardSave(item) for name, item in items.items()}
+    checkpoints.save(step, args=ocp.args.Composite(**arguments), metrics=kids)
 
 
-def restore(checkpoints: ocp.CheckpointManager, state: TrainState, workdir: AnyPath) -> TrainState:
+def restore(
+    checkpoints: ocp.CheckpointManager, method: Method, state: TrainState, workdir: AnyPath
+) -> TrainState:
     """Return the newest state of a run on `state`'s devices, or `state` itself if there is none."""
     step = checkpoints.latest_step()
     if step is None:
         return state
-    items = {"generators": state.generators, "training": _rest(state)}
-    if state.ema is not None and (_folder(workdir) / str(step) / "ema").exists():
-        items["ema"] = state.ema
-    found = _restore_items(checkpoints, step, items)
-    generators = found["generators"]
-    ema = state.ema
-    if ema is not None:  # a moving average that is switched on later starts from where the run is
-        ema = found.get("ema") or jax.tree.map(jnp.copy, generators)
-    return TrainState(generators=generators, ema=ema, **found["training"])
-
-
-Step = int | Literal["best"] | None
+    folder = checkpoints_folder(workdir) / str(step)
+    layout = layout_of(folder)
+    wanted = layout.to_items(method, state)
+    if not (folder / "ema").exists():
+        wanted.pop("ema", None)
+    found = layout.to_state(_restore_items(checkpoints, step, wanted))
+    if state.ema is not None and found.ema is None:
+        # A moving average that is switched on later starts from where the run is.
+        start = jax.tree.map(jnp.copy, translating(method, found.params))
+        found = dataclasses.replace(found, ema=start)
+    return found
 
 
 def parse_step(text: str) -> Step:
@@ -127,62 +103,75 @@ def parse_step(text: str) -> Step:
     return "best" if text == "best" else int(text)
 
 
-def restore_generators(
-    run_dir: AnyPath, step: Step = None
-) -> tuple[ConfigDict, int, dict[str, Any]]:
+class Trained(NamedTuple):
+    """What translating needs of a run or an export, on the first local device."""
+
+    config: ConfigDict
+    step: int
+    weights: dict[str, Any]  # {direction: tree}
+
+
+def restore_weights(run_dir: AnyPath, step: Step = None) -> Trained:
     """Read from a run directory, or an exported folder, all that translating needs, and no more.
 
-    Returns the run's config, the step, and the parameters {'a2b', 'b2a'} on the first local
-    device: the moving average where the run has one. `step` None is the newest, 'best' that of the
-    lowest KID while training. An exported folder has one step, and maybe one direction. Raises
-    `InputError` if there is no such checkpoint.
+    The weights are the moving average where the run has one. `step` None is the newest, 'best' that
+    of the lowest KID while training. An exported folder has one step, and maybe one direction.
+    Raises `InputError` if there is no such checkpoint.
     """
     if is_exported(run_dir):
-        config, exported, params = read_exported(run_dir)
+        config, exported, weights = read_exported(run_dir)
         if step not in (None, exported):
             raise InputError(f"{run_dir} is an export of step {exported} alone: leave out --step")
-        return config, exported, jax.device_put(params, jax.local_devices()[0])
+        return Trained(config, exported, jax.device_put(weights, jax.local_devices()[0]))
     with _open_to_read(run_dir, step) as (config, step, checkpoints):
-        name = "ema" if has_average(run_dir, step) else "generators"
-        shapes = parameter_shapes(config)
-        items = {name: _on_first_device({"a2b": shapes, "b2a": shapes})}
-        return config, step, _restore_items(checkpoints, step, items)[name]
+        method = build_method(config)
+        layout = layout_of(checkpoints_folder(run_dir) / str(step))
+        name = "ema" if has_average(run_dir, step) else layout.translating
+        params, _ = shapes(method)
+        item = _on_first_device(layout.unwrap(translating(method, params)))
+        groups = layout.wrap(_restore_items(checkpoints, step, {name: item})[name])
+        weights = {way: method.select(groups, way) for way in method.directions}
+        return Trained(config, step, weights)
 
 
 def has_average(run_dir: AnyPath, step: int) -> bool:
-    """Tell whether a run's checkpoint holds the moving average of its generators."""
-    return (_folder(run_dir) / str(step) / "ema").exists()
+    """Tell whether a run's checkpoint holds the moving average of what translates."""
+    return (checkpoints_folder(run_dir) / str(step) / "ema").exists()
 
 
 def restore_state(run_dir: AnyPath, step: Step = None) -> tuple[ConfigDict, TrainState]:
-    """Read the config and a whole state, but for a moving average, as `restore_generators` does."""
+    """Read the config and a whole state, but for a moving average, as `restore_weights` does."""
     with _open_to_read(run_dir, step) as (config, step, checkpoints):
-        state = _on_first_device(jax.eval_shape(functools.partial(create_state, config)))
-        items = {"generators": state.generators, "training": _rest(state)}
-        found = _restore_items(checkpoints, step, items)
-    return config, TrainState(generators=found["generators"], ema=None, **found["training"])
+        method = build_method(config)
+        state = _on_first_device(_without_average(method, config))
+        layout = layout_of(checkpoints_folder(run_dir) / str(step))
+        found = _restore_items(checkpoints, step, layout.to_items(method, state))
+    return config, layout.to_state(found)
 
 
-def restore_discriminators(
-    run_dir: AnyPath, domain: str, step: Step = None
-) -> tuple[ConfigDict, dict[str, Any], dict[str, Any]]:
-    """Read a domain's discriminators, and nothing else that training holds.
+def restore_judges(run_dir: AnyPath, step: Step = None) -> tuple[ConfigDict, Params, Any]:
+    """Read the groups that translating does not need, and no optimiser.
 
-    domain: 'a' or 'b', of the pictures that they judge. Returns the run's config, the parameters
-    and the singular vectors, both {domain: {'local', 'global'}}, on the first local device. `step`
-    and errors are as for `restore_generators`.
+    Returns the run's config, the groups, and what moves without a gradient, on the first local
+    device. `step` and errors are as for `restore_weights`.
     """
     with _open_to_read(run_dir, step) as (config, step, checkpoints):
-        state = _on_first_device(jax.eval_shape(functools.partial(create_state, config)))
-        fields = ("discriminators", "spectral")
-        wanted = {name: {domain: getattr(state, name)[domain]} for name in fields}
+        method = build_method(config)
+        state = _on_first_device(_without_average(method, config))
+        layout = layout_of(checkpoints_folder(run_dir) / str(step))
+        wanted = layout.to_items(method, state)["training"]
+        wanted = {name: x for name, x in wanted.items() if "optimizer" not in name}
         arguments = ocp.args.PyTreeRestore(
             wanted,
             restore_args=ocp.checkpoint_utils.construct_restore_args(wanted),
             partial_restore=True,  # the optimisers' moments lie beside them
         )
         found = checkpoints.restore(step, args=ocp.args.Composite(training=arguments))["training"]
-    return config, found["discriminators"], found["spectral"]
+        items = layout.to_items(method, state)
+        items["training"] |= found
+        judges = layout.to_state(items)
+    params = {name: x for name, x in judges.params.items() if name not in method.translating}
+    return config, params, judges.other
 
 
 def describe_checkpoint(run_dir: AnyPath, step: int) -> dict[str, Any]:
@@ -212,15 +201,21 @@ def _best_step(checkpoints: ocp.CheckpointManager) -> int | None:
     return min(measured, key=lambda step: (_mean_kid(kids[step]), step), default=None)
 
 
+def _without_average(method: Method, config: ConfigDict) -> TrainState:
+    """A state's shapes, whose moving average is of no interest."""
+    create = functools.partial(create_state, method, config.train, config.seed)
+    return dataclasses.replace(jax.eval_shape(create), ema=None)
+
+
 @contextlib.contextmanager
 def _open_to_read(
     run_dir: AnyPath, step: Step
 ) -> Iterator[tuple[ConfigDict, int, ocp.CheckpointManager]]:
-    folder = _folder(run_dir)
+    folder = checkpoints_folder(run_dir)
     if not folder.is_dir():
-        raise InputError(f"no run in {run_dir}: {_what_is_there(run_dir)}")
+        raise InputError(f"no run in {run_dir}: {what_is_there(run_dir)}")
     check_for_orbax(run_dir)
-    _check_format(run_dir)
+    check_format(run_dir)
     config = load_config(run_dir / "config.json")
     logging.getLogger("absl").setLevel(logging.ERROR)
     options = ocp.CheckpointManagerOptions(read_only=True)
@@ -243,84 +238,6 @@ def _open_to_read(
         yield config, steps[-1] if step is None else step, checkpoints
 
 
-def prepare_run(workdir: AnyPath, config: ConfigDict) -> dict[str, tuple[Any, Any]]:
-    """Make the run directory, or check that its checkpoints are of use with this config.
-
-    Returns the fields that differ from the run's newest start, {name: (now, then)}. Raises
-    `InputError` if one of them makes its parameters useless, if a newer program made the run, or if
-    there can be no such folder.
-    """
-    if is_exported(workdir):
-        raise InputError(f"{workdir} holds an export: take another --workdir")
-    check_for_orbax(workdir)
-    _check_format(workdir)
-    if not saved_steps(workdir):
-        try:
-            make_folder(workdir)
-        except OSError as error:
-            raise InputError(
-                f"cannot make the folder {workdir}: {first_line(error)}; say another --workdir"
-            ) from None
-        return {}
-    before = load_config(workdir / "config.json")
-    if differences := architecture_differences(config, before):
-        fields = ", ".join(
-            f"config.{f} is {now!r} and was {then!r}" for f, (now, then) in differences.items()
-        )
-        raise InputError(
-            f"the run in {workdir} has another architecture: {fields}; "
-            "take the values that it had, or another --workdir"
-        )
-    return different_fields(config, before)
-
-
-def saved_steps(workdir: AnyPath) -> list[int]:
-    """Return the steps whose checkpoints a run directory has, or none if there is no such run."""
-    steps = (path for path in _folder(workdir).glob("*") if path.name.isdigit())
-    return sorted(int(path.name) for path in steps if _is_complete(path))
-
-
-def _is_complete(checkpoint: AnyPath) -> bool:
-    # A bucket's folders cannot be renamed: orbax marks there what it renames elsewhere.
-    return isinstance(checkpoint, Path) or (checkpoint / "commit_success.txt").exists()
-
-
-def record_start(workdir: AnyPath, config: ConfigDict, step: int) -> None:
-    """Write config.json, and add this start to run.json."""
-    path = workdir / "run.json"
-    record: dict[str, Any] = {"format": FORMAT, "starts": []}
-    if path.exists():
-        record = json.loads(path.read_text())
-    record["starts"].append(
-        {
-            "date": datetime.now(UTC).isoformat(timespec="seconds"),
-            "step": step,
-            "command": sys.argv,
-            "devices": [device.device_kind for device in jax.devices()],
-            "git": _git_revision(),
-            "versions": {"ugatit_jax": ugatit_jax.__version__, "python": platform.python_version()}
-            | {package: importlib.metadata.version(package) for package in PACKAGES},
-        }
-    )
-    write_atomically(path, json.dumps(record, indent=2) + "\n")
-    save_config(config, workdir / "config.json")
-
-
-def _check_format(workdir: AnyPath) -> None:
-    if (workdir / "run.json").exists():
-        read_description(workdir / "run.json", FORMAT)
-
-
-def _folder(workdir: AnyPath) -> AnyPath:
-    # Orbax takes no relative paths, and epath mistakes an address for one.
-    return (workdir.absolute() if isinstance(workdir, Path) else workdir) / "checkpoints"
-
-
-def _rest(state: TrainState) -> dict[str, Any]:
-    fields = {name: getattr(state, name) for name in state.__dataclass_fields__}
-    return {name: value for name, value in fields.items() if name not in ("generators", "ema")}
-
-
 def _restore_items(
     checkpoints: ocp.CheckpointManager, step: int, items: dict[str, Any]
 ) -> dict[str, Any]:
@@ -334,56 +251,3 @@ def _restore_items(
 def _on_first_device(tree: Any) -> Any:
     place = replicated(make_mesh(jax.local_devices()[:1]))
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), tree)
-
-
-def _what_is_there(path: AnyPath) -> str:
-    """Say what it is that was given in the place of a run directory, and what would do."""
-    if is_exported(path):
-        return "it is an export, with generators alone; give the run that it was made of"
-    if Path(f"{path}.index").is_file() or (path.is_file() and WEIGHTS.fullmatch(path.name)):
-        return f"these are weights; make a run of them: {IMPORT} {path} RUN_DIR"
-    whole = resolve(path)
-    for parent in parents(whole):
-        if _folder(parent).is_dir():
-            numbers = filter(str.isdigit, whole.relative_to(parent).parts)
-            step = next((f" --step {number}" for number in numbers), "")
-            return f"it is a part of the run {parent}; give {parent}{step}"
-    if path.is_file():
-        return "it is a file; give the folder that training wrote"
-    return _contents(path)
-
-
-def _contents(folder: AnyPath) -> str:
-    if not folder.is_dir():
-        runs = _runs_in(folder.parent) if parents(folder) else ""
-        instead = f"; {folder.parent} holds the runs {runs}" if runs else ""
-        return "there is no such folder" + instead
-    if runs := _runs_in(folder):
-        return f"it is a folder of runs; give one of them: {runs}"
-    names = sorted(path.name for path in folder.iterdir())
-    if weights := [name for name in names if WEIGHTS.fullmatch(name)]:
-        given = folder / weights[-1]
-        return f"it holds weights, {weights[-1]}; make a run of them: {IMPORT} {given} RUN_DIR"
-    return f"it holds {_list(names)}, and no folder checkpoints" if names else "it is empty"
-
-
-def _runs_in(folder: AnyPath) -> str:
-    found = folder.iterdir() if folder.is_dir() else ()
-    return _list(sorted(path.name for path in found if _folder(path).is_dir()))
-
-
-def _list(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
-
-
-def _git_revision() -> str | None:
-    """Return the program's revision, with '+' if its files are changed; None outside git."""
-    git = ["git", "-C", str(Path(__file__).parent)]
-    try:
-        revision, changes = (
-            subprocess.run([*git, *arguments], capture_output=True, text=True, check=True).stdout
-            for arguments in (["rev-parse", "HEAD"], ["status", "--porcelain", "."])
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return revision.strip() + ("+" if changes else "")

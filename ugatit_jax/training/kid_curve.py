@@ -2,30 +2,29 @@
 
 import dataclasses
 import functools
-import io
 import json
+from collections.abc import Iterator
 from typing import Any, Self
 
 import jax
-from matplotlib.figure import Figure
+import numpy as np
 from ml_collections import ConfigDict
 
 from ugatit_jax.console.errors import InputError
 from ugatit_jax.data import images
 from ugatit_jax.data.datasets import Dataset, Domain
 from ugatit_jax.data.storage import AnyPath, write_atomically
-from ugatit_jax.devices import sharding
-from ugatit_jax.methods.ugatit import translate
+from ugatit_jax.inference.mapped import MappedTranslation
+from ugatit_jax.methods.method import Method, Params
 from ugatit_jax.metrics.features import FeatureExtractor, open_extractor
 from ugatit_jax.metrics.kid import kid
-from ugatit_jax.models import build_generator
-from ugatit_jax.viewing.visualize import DIRECTION_TITLES
-
-BATCH = 8  # pictures per call of the generator
+from ugatit_jax.runs.identity import Identity
+from ugatit_jax.training.log import say
+from ugatit_jax.viewing.plots import plot_kids
 
 
 class KidCurve:
-    """Translates the test pictures, both ways, and scores them against the other domain's.
+    """Translates the test pictures and scores them against the other domain's.
 
     The run directory keeps the points, for a resumed run to go on with. With several processes all
     take part, and the first one writes.
@@ -33,89 +32,111 @@ class KidCurve:
 
     @classmethod
     def open(
-        cls, config: ConfigDict, dataset: Dataset, workdir: AnyPath, start: int
+        cls,
+        options: ConfigDict,
+        data: ConfigDict,
+        method: Method,
+        dataset: Dataset,
+        workdir: AnyPath,
+        was: Identity | None,
     ) -> Self | None:
-        """Return the curve of a run up to step `start`, or None if there can be or shall be none.
+        """Return the curve of a run, or None if there can be or shall be none.
 
-        Raises `InputError` if the points that the run has are of other pictures or features.
+        options, data: the config's sections `eval` and `data`. was: what the run was before, whose
+        features 'auto' keeps.
         """
-        if not config.eval.every:
+        if not options.every:
             return None
         domains = {"a": dataset.test_a, "b": dataset.test_b}
         if min(map(len, domains.values())) < 2:
-            if jax.process_index() == 0:
-                print("no KID while training: it takes 2 test pictures of each domain", flush=True)
+            say("no KID while training: it takes 2 test pictures of each domain")
             return None
         pictures = {
-            name: dataclasses.replace(
-                domain.first(config.eval.pictures), size=tuple(config.data.image_size)
-            )
+            name: dataclasses.replace(domain.first(options.pictures), size=method.image_size)
             for name, domain in domains.items()
         }
-        extractor = open_extractor(config.eval.features, config.data.cache_dir)
-        return cls(config, pictures, extractor, workdir, start)
+        features = options.features
+        if features == "auto" and was and was.features:
+            features = was.features["extractor"].replace("inception-v3", "inception")
+        return cls(
+            options.every, method, pictures, open_extractor(features, data.cache_dir), workdir
+        )
 
     def __init__(
         self,
-        config: ConfigDict,
+        every: int,
+        method: Method,
         pictures: dict[str, Domain],
         extractor: FeatureExtractor,
         workdir: AnyPath,
-        start: int,
     ) -> None:
-        self._config, self._pictures, self._extractor = config, pictures, extractor
-        self._workdir = workdir
+        """`every` so many steps there is a point; `pictures` are those of each domain."""
+        self._every, self._method, self._workdir = every, method, workdir
+        self._pictures, self._extractor = pictures, extractor
+        self.features = {"extractor": extractor.name, "sha256": extractor.sha256}
         self._protocol = {
-            "features": {"extractor": extractor.name, "sha256": extractor.sha256},
+            "features": self.features,
             "pictures": {name: len(domain) for name, domain in pictures.items()},
         }
-        self._points = _read_points(workdir / "kid.json", self._protocol, start)
-        self._mesh = sharding.training_mesh(config)
-        generator = build_generator(config, split_over="model")
+        self._points = _read_points(workdir / "kid.json", self._protocol)
 
-        def apply(params: Any, batch: jax.Array) -> jax.Array:
-            return translate(generator, params, images.to_float(batch)).image
+    def is_due(self, step: int, steps: int, stopped: bool) -> bool:
+        """Say whether there is a point after this step of `steps`; the last one has one.
 
-        self._apply = sharding.map_over_devices(apply, self._mesh)
+        Whoever stops a run waits for none before that: it is measured when the run goes on.
+        """
+        return step == steps or (step % self._every == 0 and not stopped)
 
-    def is_due(self, step: int) -> bool:
-        """Say whether `eval.every` asks for a point after this step; the last one has one."""
-        return step % self._config.eval.every == 0 or step == self._config.train.steps
+    def forget_after(self, step: int) -> None:
+        """Forget the points past the step that a run goes on from; it may come by without them."""
+        self._points = [point for point in self._points if point["step"] <= step]
 
-    def measure(self, params: Any, step: int) -> dict[str, float]:
-        """Return KID to the target by direction, {'a2b', 'b2a'}, of generators {'a2b', 'b2a'}.
+    def is_missing(self, step: int) -> bool:
+        """Say whether a run that goes on from this step owes its point, as one that was stopped."""
+        points = {point["step"] for point in self._points}
+        return step > 0 and step % self._every == 0 and step not in points
+
+    def measure(
+        self, translation: MappedTranslation, groups: Params, step: int
+    ) -> dict[str, float]:
+        """Return KID to the target by direction, {'a2b', 'b2a'}, of the translating groups.
 
         Adds them to kid.json and kid.png.
         """
-        scores = {
-            direction: kid(self._translated(params[direction], source), self._real[target])
-            for direction, source, target in (("a2b", "a", "b"), ("b2a", "b", "a"))
-        }
+        scores = {}
+        for way in self._method.directions:
+            source, target = way[0], way[-1]
+            weights = self._method.select(groups, way)
+            loaded = self._loaded(source)
+            translated = (images.to_uint8(x) for x, _ in translation.of_items(weights, loaded, way))
+            found = self._extractor(translated, len(self._pictures[source]))
+            scores[way] = kid(found, self._real[target])
         point = {"step": step} | {name: dataclasses.asdict(x) for name, x in scores.items()}
         self._points = [p for p in self._points if p["step"] < step] + [point]
         if jax.process_index() == 0:
             kept = self._protocol | {"points": self._points}
             write_atomically(self._workdir / "kid.json", json.dumps(kept, indent=2) + "\n")
-            picture = plot(self._points, self._extractor.name)
+            picture = plot_kids(self._points, self._method.directions, self._extractor.name)
             write_atomically(self._workdir / "kid.png", picture)
         return {direction: score.mean for direction, score in scores.items()}
+
+    def _loaded(self, name: str) -> Iterator[np.ndarray]:
+        domain = self._pictures[name]
+        return map(domain.load, range(len(domain)))
 
     @functools.cached_property
     def _real(self) -> dict[str, Any]:
         return {
-            name: self._extractor(map(domain.load, range(len(domain))), len(domain))
+            name: self._extractor(self._loaded(name), len(domain))
             for name, domain in self._pictures.items()
         }
 
-    def _translated(self, params: Any, source: str) -> Any:
-        domain = self._pictures[source]
-        loaded = map(domain.load, range(len(domain)))
-        results = sharding.map_in_batches(self._apply, params, loaded, BATCH, self._mesh)
-        return self._extractor(map(images.to_uint8, results), len(domain))
 
+def _read_points(path: AnyPath, protocol: dict[str, Any]) -> list[dict[str, Any]]:
+    """The points there are.
 
-def _read_points(path: AnyPath, protocol: dict[str, Any], start: int) -> list[dict[str, Any]]:
-    """The points up to step `start`: what came later is lost, and will come again."""
+    Raises `InputError` if they are of other pictures or features.
+    """
     if not path.exists():
         return []
     try:
@@ -126,35 +147,6 @@ def _read_points(path: AnyPath, protocol: dict[str, Any], start: int) -> list[di
                     f"{path} was measured with {name} {kept[name]}, and this would be with {now}, "
                     "which do not compare: take what it had (see config.eval), or move the file"
                 )
-        return [point for point in kept["points"] if point["step"] <= start]
+        return list(kept["points"])
     except (KeyError, TypeError, json.JSONDecodeError) as error:
         raise InputError(f"cannot read {path} ({error!r}): move it away") from None
-
-
-def plot(points: list[dict[str, Any]], extractor: str) -> bytes:
-    """Draw KID×100 of both directions over the steps, with the best step marked, as a PNG file."""
-    figure = Figure(figsize=(8, 4.5), dpi=120, layout="constrained")
-    axes = figure.subplots()
-    steps = [point["step"] for point in points]
-    for direction, title in DIRECTION_TITLES.items():
-        means, stds = (
-            [100 * point[direction][what] for point in points] for what in ("mean", "std")
-        )
-        (line,) = axes.plot(steps, means, marker="o", markersize=3, label=title)
-        low, high = ([m + sign * s for m, s in zip(means, stds, strict=True)] for sign in (-1, 1))
-        axes.fill_between(steps, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
-    best = min(points, key=lambda point: point["a2b"]["mean"] + point["b2a"]["mean"])["step"]
-    axes.axvline(best, color="grey", linestyle=":", label=f"best, step {best:,}")
-    subsets = "{subsets} subsets of {subset_size:,}".format(**points[-1]["a2b"])
-    axes.set(
-        xlabel="step",
-        ylabel="KID×100 to the target, lower is better",
-        title=f"{extractor} features; ± standard deviation over {subsets}",
-    )
-    axes.xaxis.set_major_formatter("{x:,.0f}")
-    axes.title.set_fontsize("small")
-    axes.grid(alpha=0.3)
-    axes.legend()
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    return buffer.getvalue()

@@ -12,7 +12,6 @@ from ugatit_jax.data.storage import AnyPath, write_atomically
 
 DIRECTION_TITLES = {"a2b": "A to B", "b2a": "B to A"}
 
-_GRID_COLUMNS = ("input", "attention", "translation", "attention", "cycle", "identity")
 _GAP = 4  # px between the tiles of a grid
 _SMALLEST_TILE = 128  # px: narrower tiles leave no room for their titles
 _SMALLEST_PANEL, _LARGEST_PANEL = 256, 512  # px, the longer side of what a figure shows
@@ -101,43 +100,35 @@ def _legend(heatmap: np.ndarray, width: int, size: int) -> np.ndarray:
     return np.concatenate([bar, np.asarray(numbers)])
 
 
-def sample_grid(samples: Mapping[str, Mapping[str, np.ndarray]], step: int) -> np.ndarray:
-    """One labelled picture of what both generators do: a row per input, the two directions stacked.
+Column = tuple[str, np.ndarray | tuple[np.ndarray, np.ndarray]]
 
-    samples: what `train_step.sample` returns, by direction ("a2b", "b2a"): `input`, `translation`,
-    `cycle` and `identity`, float [N, h, w, 3] in [-1, 1], `attention` and `cycle_attention`, float
-    [N, h', w']. The second attention column is of the generator that translates back.
-    Returns uint8 [H, W, 3].
+
+def sample_grid(sections: Mapping[str, Sequence[Column]], step: int) -> np.ndarray:
+    """One labelled picture of what a training has learned: a row per input, directions stacked.
+
+    sections: by direction ("a2b", "b2a"), columns of a title and pictures [N, h, w, 3], float in
+    [-1, 1] or uint8; or of pictures and the maps [N, h', w'] to lie over them. Returns uint8
+    [H, W, 3].
     """
-    sections = [_grid_section(DIRECTION_TITLES[name], samples[name]) for name in DIRECTION_TITLES]
-    title = _text_strip(sections[0].shape[1], [(0, f"step {step:,}")], size=24)
-    grid = np.concatenate([title, *sections])
+    parts = [_grid_section(DIRECTION_TITLES[name], part) for name, part in sections.items()]
+    title = _text_strip(parts[0].shape[1], [(0, f"step {step:,}")], size=24)
+    grid = np.concatenate([title, *parts])
     return np.pad(grid, ((12, 12), (12, 12), (0, 0)), constant_values=255)
 
 
-def _grid_section(title: str, sample: Mapping[str, np.ndarray]) -> np.ndarray:
+def _grid_section(title: str, columns: Sequence[Column]) -> np.ndarray:
     """The rows of one direction under its titles, uint8 [H, W, 3]."""
-    pictures = {
-        name: to_uint8(np.asarray(sample[name]))
-        for name in ("input", "translation", "cycle", "identity")
-    }
-    attention = _overlays(pictures["input"], sample["attention"])
-    cycle_attention = _overlays(pictures["translation"], sample["cycle_attention"])
-    columns = [
-        pictures["input"],
-        attention,
-        pictures["translation"],
-        cycle_attention,
-        pictures["cycle"],
-        pictures["identity"],
+    shown = [
+        _overlays(_levels(what[0]), what[1]) if isinstance(what, tuple) else _levels(what)
+        for _, what in columns
     ]
-    tiles = np.stack(columns, axis=1)  # [N, 6, h, w, 3]
+    tiles = np.stack(shown, axis=1)  # [N, columns, h, w, 3]
     scale = max(1, -(-_SMALLEST_TILE // min(tiles.shape[2:4])))
     tiles = tiles.repeat(scale, axis=2).repeat(scale, axis=3)
     tiles = np.pad(tiles, ((0, 0), (0, 0), (0, _GAP), (0, _GAP), (0, 0)), constant_values=255)
     rows, count, height, width, _ = tiles.shape
     body = tiles.swapaxes(1, 2).reshape(rows * height, count * width, 3)
-    column_titles = [(i * width, text) for i, text in enumerate(_GRID_COLUMNS)]
+    column_titles = [(i * width, text) for i, (text, _) in enumerate(columns)]
     return np.concatenate(
         [
             _text_strip(body.shape[1], [(0, title)], size=20),
@@ -145,6 +136,10 @@ def _grid_section(title: str, sample: Mapping[str, np.ndarray]) -> np.ndarray:
             body,
         ]
     )
+
+
+def _levels(pictures: np.ndarray) -> np.ndarray:
+    return pictures if pictures.dtype == np.uint8 else to_uint8(pictures)
 
 
 def _overlays(images: np.ndarray, heatmaps: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ import math
 import pickle
 import struct
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -41,12 +42,12 @@ def read_torch_file(path: Path) -> Any:
         raise InputError(f"{path} is no PyTorch file of tensors: {error}") from None
 
 
-def write_torch_file(path: Path, networks: dict[str, dict[str, np.ndarray]]) -> None:
-    """Write state_dicts {network: {name: float32 array}} as `torch.save` would."""
+def write_torch_file(path: Path, tensors: Mapping[str, Any]) -> None:
+    """Write float32 arrays, in dictionaries of any depth, as `torch.save` would."""
     root = path.stem
     # Nothing is compressed: PyTorch takes it as it is.
     with zipfile.ZipFile(path, "w") as archive:
-        pickled, arrays = _pickle_tensors(networks)
+        pickled, arrays = _pickle_tensors(tensors)
         archive.writestr(f"{root}/data.pkl", pickled)
         archive.writestr(f"{root}/byteorder", "little")
         for key, array in enumerate(arrays):
@@ -95,8 +96,13 @@ class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("collections", "OrderedDict"):
             return collections.OrderedDict
-        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
+        if (module, name) in (
+            ("torch._utils", "_rebuild_tensor_v2"),
+            ("torch._utils", "_rebuild_tensor"),  # before PyTorch 0.4
+        ):
             return _rebuild_tensor
+        if (module, name) == ("torch", "Size"):
+            return tuple
         if (module, name) == ("torch._utils", "_rebuild_parameter"):
             return _rebuild_parameter
         if module == "torch" and name in DTYPES:
@@ -122,7 +128,7 @@ def _rebuild_parameter(tensor: np.ndarray, *_: Any) -> np.ndarray:
     return tensor
 
 
-def _pickle_tensors(networks: dict[str, dict[str, np.ndarray]]) -> tuple[bytes, list[np.ndarray]]:
+def _pickle_tensors(tensors: Mapping[str, Any]) -> tuple[bytes, list[np.ndarray]]:
     """Return the pickle, and the storages that it refers to as 0, 1, …
 
     PyTorch need not be there to be named, so the opcodes are written one by one.
@@ -145,13 +151,11 @@ def _pickle_tensors(networks: dict[str, dict[str, np.ndarray]]) -> tuple[bytes, 
         rebuild = pickle.GLOBAL + b"torch._utils\n_rebuild_tensor_v2\n"
         return rebuild + pickle.MARK + b"".join(parts) + pickle.TUPLE + pickle.REDUCE
 
-    def dictionary(start: bytes, items: dict[str, bytes]) -> bytes:
-        pairs = b"".join(plain(key) + value for key, value in items.items())
-        return start + pickle.MARK + pairs + pickle.SETITEMS
+    def dictionary(items: Mapping[str, Any]) -> bytes:
+        pairs = b"".join(plain(key) + item(value) for key, value in items.items())
+        return ordered_dict + pickle.MARK + pairs + pickle.SETITEMS
 
-    state_dicts = {
-        name: dictionary(ordered_dict, {key: tensor(array) for key, array in state_dict.items()})
-        for name, state_dict in networks.items()
-    }
-    pickled = dictionary(pickle.EMPTY_DICT, state_dicts)
-    return pickle.PROTO + b"\x02" + pickled + pickle.STOP, arrays
+    def item(value: Any) -> bytes:
+        return dictionary(value) if isinstance(value, Mapping) else tensor(value)
+
+    return pickle.PROTO + b"\x02" + dictionary(tensors) + pickle.STOP, arrays

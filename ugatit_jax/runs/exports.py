@@ -4,12 +4,13 @@ export.json               what it is: formats, step, which weights, checksums, h
 config.json               the run's config
 a2b.safetensors           the parameters of a direction: {'encoder_0/conv_0/kernel': …}
 b2a.safetensors
-generator.stablehlo       the network without its weights, for JAX alone
+generator.stablehlo       the network without its weights, for JAX alone; or a2b.stablehlo and
+                          b2a.stablehlo, where the directions have different ones
 
-`export.py` writes it; `checkpoint.restore_generators` takes it in the place of a run directory.
+`inference.exporting` writes it; `checkpoints.restore_weights` takes it in the place of a run
+directory.
 """
 
-import functools
 import hashlib
 import json
 from pathlib import Path
@@ -23,10 +24,11 @@ from ml_collections import ConfigDict
 from safetensors import SafetensorError
 from safetensors.numpy import load, load_file, save
 
-from ugatit_jax.config.checks import load_config
+from ugatit_jax.config.records import load_config
 from ugatit_jax.console.errors import InputError
-from ugatit_jax.models import build_generator
 from ugatit_jax.data.storage import AnyPath, first_line, read_bytes
+from ugatit_jax.methods import build_method
+from ugatit_jax.methods.method import weight_shapes
 
 FORMAT = 1  # of the exported folder; a newer program may write a higher one
 DESCRIPTION = "export.json"
@@ -39,13 +41,18 @@ def weights_file(direction: str) -> str:
     return f"{direction}.safetensors"
 
 
+def program_file(direction: str) -> str:
+    """Return the name of the file that holds a direction's program, where it has one of its own."""
+    return f"{direction}.stablehlo"
+
+
 def is_exported(folder: AnyPath) -> bool:
     """Tell an exported folder from a run directory."""
     return (folder / DESCRIPTION).is_file()
 
 
 def read_exported(folder: AnyPath) -> tuple[ConfigDict, int, dict[str, Any]]:
-    """Read the config, the step, and the parameters by direction, float32, on the host.
+    """Read the config, the step, and the weights by direction, float32, on the host.
 
     There are those of the exported directions only. Raises `InputError` if a newer program wrote
     the folder, and for a file that is missing or not as it was written.
@@ -60,8 +67,12 @@ def read_exported(folder: AnyPath) -> tuple[ConfigDict, int, dict[str, Any]]:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"cannot read {path}: {error!r}; export the run again") from None
     config = load_config(folder / CONFIG)
-    params = {way: _read_weights(folder / weights_file(way), config) for way in directions}
-    return config, step, params
+    method = build_method(config)
+    weights = {
+        way: _read_weights(folder / weights_file(way), weight_shapes(method, way))
+        for way in directions
+    }
+    return config, step, weights
 
 
 def read_description(path: AnyPath, reads: int) -> dict[str, Any]:
@@ -82,27 +93,20 @@ def read_description(path: AnyPath, reads: int) -> dict[str, Any]:
     return description
 
 
-def parameter_shapes(config: ConfigDict) -> Any:
-    """Return the parameters of one generator as `jax.ShapeDtypeStruct`s."""
-    picture = jnp.zeros((1, *config.data.image_size, 3))
-    initialise = functools.partial(build_generator(config).init, jax.random.key(0))
-    return jax.eval_shape(initialise, picture)["params"]
-
-
 def pack_weights(params: Any, dtype: str) -> bytes:
-    """Return the parameters of one generator as a safetensors file, in 'float32' or 'bfloat16'."""
+    """Return the weights of one direction as a safetensors file, in 'float32' or 'bfloat16'."""
     flat = flatten_dict(jax.device_get(params), sep="/")
     tensors = {name: np.ascontiguousarray(x, jnp.dtype(dtype)) for name, x in flat.items()}
     return save(tensors, metadata={"format": "np"})
 
 
-def _read_weights(file: AnyPath, config: ConfigDict) -> Any:
+def _read_weights(file: AnyPath, shapes: Any) -> Any:
     try:
         # Of a file of this machine, only what is used is read.
         tensors = load_file(file) if isinstance(file, Path) else load(read_bytes(file))
     except (OSError, SafetensorError) as error:
         raise InputError(f"cannot read {file}: {error}; export the run again") from None
-    expected = flatten_dict(parameter_shapes(config), sep="/")
+    expected = flatten_dict(shapes, sep="/")
     for name in sorted(expected.keys() | tensors.keys()):
         found, fits = (x[name].shape if name in x else "absent" for x in (tensors, expected))
         if found != fits:

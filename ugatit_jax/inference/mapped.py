@@ -1,0 +1,85 @@
+"""A method's translation over all devices of a mesh: for sample grids, KID, and `Translator`."""
+
+import functools
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
+
+from ugatit_jax.data import images
+from ugatit_jax.devices.sharding import AXES, map_in_batches, over_data, partition, replicated
+from ugatit_jax.methods.method import Method, Params
+
+BATCH = 8  # pictures per call of the network, where one at a time would leave devices idle
+
+
+def places_of(method: Method, groups: Params) -> dict[str, Any]:
+    """Return how each direction's weights lie in a training, {direction: tree of P}."""
+    places = partition(groups, method.split)
+    return {way: method.select(places, way) for way in method.directions}
+
+
+def draw_style(method: Method, seed: int, index: int) -> np.ndarray:
+    """Return the style of picture `index`, N(0, 1), float32 [style_size]."""
+    return np.random.default_rng((seed, index)).standard_normal(method.style_size, np.float32)
+
+
+class MappedTranslation:
+    """`method.translate`, compiled once for a direction and a shape, each device with its share.
+
+    method: a mapped one. places: how each direction's weights lie; None: every device has all.
+    """
+
+    def __init__(self, method: Method, mesh: Mesh, places: Mapping[str, Any] | None = None) -> None:
+        self._method, self._mesh = method, mesh
+
+        # Results lie as the pictures do: what translates back is the same program.
+        @functools.partial(jax.jit, static_argnames="direction", out_shardings=over_data(mesh))
+        def translate(weights: Any, pictures: Any, styles: Any, direction: str) -> Any:
+            if pictures.dtype == jnp.uint8:
+                pictures = images.to_float(pictures)
+            # A method without styles has vectors of length 0.
+            mapped = jax.shard_map(
+                lambda weights, pictures, styles: method.translate(
+                    weights, pictures, direction, styles
+                ),
+                mesh=mesh,
+                in_specs=(places[direction] if places else P(), P(AXES), P(AXES)),
+                out_specs=P(AXES),
+                check_vma=False,  # every array that comes out is of this device's pictures
+            )
+            return mapped(weights, pictures, styles)
+
+        self._translate = translate
+        self._everywhere = jax.jit(lambda x: x, out_shardings=replicated(mesh))
+
+    def __call__(
+        self, weights: Any, pictures: jax.Array, styles: jax.Array, direction: str
+    ) -> tuple[jax.Array, dict[str, jax.Array]]:
+        """Translate a batch that lies on the mesh, uint8 or float in [-1, 1], as the method does.
+
+        styles: [N, style_size]; method.style_size is 0 for a method without.
+        """
+        return self._translate(weights, pictures, styles, direction)
+
+    def of_items(
+        self, weights: Any, pictures: Iterable[np.ndarray], direction: str, seed: int = 0
+    ) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
+        """Yield the translation of each picture, float [H, W, 3] in [-1, 1], and its looks.
+
+        pictures: uint8 or float [H, W, 3] of one size, on the host. seed: of the styles. With
+        several processes, each passes all pictures and gets all translations.
+        """
+        # Floats from either kind, so that one program serves both.
+        floats = (images.to_float(x) if x.dtype == np.uint8 else x for x in pictures)
+        styled = ((x, draw_style(self._method, seed, i)) for i, x in enumerate(floats))
+
+        def apply(weights: Any, batch: Any) -> Any:
+            pictures, styles = batch
+            return self._everywhere(self(weights, pictures, styles, direction))
+
+        yield from map_in_batches(apply, weights, styled, BATCH, self._mesh)

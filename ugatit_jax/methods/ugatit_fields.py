@@ -1,0 +1,116 @@
+"""U-GAT-IT's fields in a config, the paper's values, and the authors' two implementations."""
+
+import dataclasses
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from ugatit_jax.console.errors import InputError
+from ugatit_jax.methods import rules
+from ugatit_jax.methods.losses import KINDS
+from ugatit_jax.methods.rules import Rule
+from ugatit_jax.models import INITIALIZERS, Conventions, minimum_size
+
+FIELDS: dict[str, Any] = {
+    # How gamma and beta of AdaLIN are computed: from the flattened feature map (full, False) or
+    # from its spatial mean (light, True), which has 4 % of the parameters and takes any image size.
+    "model.light": False,
+    # Channels after the first convolution, of generators and discriminators. Paper: 64.
+    "model.base_width": 64,
+    # Residual blocks in the encoder, and again in the decoder. Paper: 4.
+    "model.residual_blocks": 4,
+    # Depth of the two discriminators per domain, counted as in the paper's tables: N - 2
+    # convolutions of stride 2, one of stride 1, one for the logits. Paper: 5 and 7. The global one
+    # sees patches of 286 px and needs pictures of 3 * 2^(N - 2) px: 96 px at the paper's depth.
+    "model.local_layers": 5,
+    "model.global_layers": 7,
+    # First weights of convolutions and dense layers: "normal", N(0, 0.02) as in the paper, or
+    # "uniform", U(±1/sqrt(fan_in)), what the authors' PyTorch implementation starts from.
+    "model.initializer": "normal",
+    # Spectral normalisation of the discriminators, all but their 1x1 convolutions.
+    "model.spectral_norm": True,
+    # The rest of `model` is what the preset "tensorflow" changes.
+    # Bessel's correction in the variances of AdaLIN and LIN.
+    "model.unbiased_variance": True,
+    # A learned gamma and beta after every instance normalisation.
+    "model.affine_instance_norm": False,
+    # Biases in every convolution and dense layer, or only in class attention's 1x1 convolutions and
+    # in the discriminators before their last layer.
+    "model.bias_everywhere": False,
+    # Class attention: one classifier with a bias for both poolings, whose (normalised) kernel +
+    # bias weighs the map; or two without a bias, whose raw kernels do.
+    "model.shared_cam": False,
+    # Pad the discriminators' 4x4 convolutions of stride 1 by 1 and 2 px, so that the maps keep
+    # their size, or by 1 and 1 px.
+    "model.same_padding": False,
+    # AdaLIN's rho at the start, and how much of it is withheld: max(rho - rho_margin, 0) counts.
+    "model.rho_start": 0.9,
+    "model.rho_margin": 0.0,
+    # The adversarial term: "lsgan" as in the paper, "gan", "hinge", "wgan-gp", "wgan-lp", "dragan".
+    "loss.kind": "lsgan",
+    # Weight, within that term, of the gradient penalty that the last three have.
+    "loss.penalty": 10.0,
+    # Weights of the terms of the objective: lambda 1 to 4 of the paper.
+    "loss.adversarial": 1.0,
+    "loss.cycle": 10.0,
+    "loss.identity": 10.0,
+    "loss.cam": 1000.0,
+}
+# Where the authors' two implementations differ. The values above are those of PyTorch.
+PRESETS: dict[str, dict[str, Any]] = {
+    "pytorch": {},
+    "tensorflow": {
+        "model.unbiased_variance": False,
+        "model.affine_instance_norm": True,
+        "model.bias_everywhere": True,
+        "model.shared_cam": True,
+        "model.same_padding": True,
+        "model.rho_start": 1.0,
+        "model.rho_margin": 0.1,
+        "train.decay_kernels_only": True,
+        "train.tf1_epsilon": True,
+    },
+}
+VARIANTS = {"light": {"model.light": True}, **PRESETS}
+# What of `model` changes how a training begins, but not what its parameters mean.
+_BEGINNING = {"model.initializer", "model.rho_start"}
+_RULES = (
+    rules.at_least_one("model.base_width", "model.residual_blocks"),
+    rules.not_negative(*(f"loss.{term}" for term in ("adversarial", "cycle", "identity", "cam"))),
+    rules.not_negative("loss.penalty"),
+    rules.one_of("loss.kind", KINDS),
+    rules.one_of("model.initializer", INITIALIZERS),
+    Rule(("model.rho_margin",), lambda v: 0 <= v < 1, "in [0, 1)"),
+    Rule(("model.rho_start",), lambda v: 0 <= v <= 1, "in [0, 1]"),
+    Rule(("model.local_layers", "model.global_layers"), lambda v: v >= 3, "3 or more"),
+)
+
+
+def check(config: ConfigDict) -> None:
+    """Raise `InputError` for the first field whose value cannot work."""
+    rules.check(config, _RULES)
+    size = tuple(config.data.image_size)
+    for scale in ("local", "global"):
+        layers = config.model[f"{scale}_layers"]
+        if min(size) < minimum_size(layers):
+            fitting = layers
+            while min(size) < minimum_size(fitting):
+                fitting -= 1
+            raise InputError(
+                f"config.data.image_size is {size}, too small for the {scale} discriminator of "
+                f"{layers} layers, which takes {minimum_size(layers)} px; say "
+                f"--config.model.{scale}_layers={fitting}, or take larger pictures"
+            )
+
+
+def architecture(model: ConfigDict) -> set[str]:
+    """Return the fields that decide the shapes and the meaning of the parameters."""
+    # The first fully connected layer of full generators follows the size of the pictures.
+    of_size = set() if model.light else {"data.image_size"}
+    return {f"model.{name}" for name in model} - _BEGINNING | of_size
+
+
+def conventions_of(model: ConfigDict) -> Conventions:
+    """Return the conventions that the section `model` holds, field by field."""
+    names = (field.name for field in dataclasses.fields(Conventions))
+    return Conventions(**{name: model[name] for name in names})

@@ -1,0 +1,72 @@
+"""What a run is, as one value: compared across processes, and with what the run was before."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Self
+
+from ml_collections import ConfigDict
+
+from ugatit_jax.config.records import flatten
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a run is.
+
+    config: its fields, {'section.name': value}. pictures: {split: what `Domain.fingerprint` says}.
+    features: what its KIDs look at, {'extractor', 'sha256'}; None: nothing. broken: the pictures
+    that were left out, as `datasets.find_broken` told them.
+    """
+
+    config: dict[str, Any]
+    pictures: dict[str, dict[str, Any]]
+    features: dict[str, Any] | None
+    broken: dict[str, dict[str, str]]
+
+    @classmethod
+    def of(
+        cls,
+        config: ConfigDict,
+        pictures: dict[str, dict[str, Any]],
+        features: dict[str, Any] | None,
+        broken: dict[str, dict[str, str]],
+    ) -> Self:
+        """Return the identity of a training with a config."""
+        # As JSON gives it back: lists for tuples.
+        fields = {k: list(v) if isinstance(v, tuple) else v for k, v in flatten(config).items()}
+        return cls(fields, pictures, features, broken)
+
+    @classmethod
+    def from_json(cls, kept: dict[str, Any]) -> Self:
+        """Return what `to_json` kept. Raises `KeyError` or `TypeError` for anything else."""
+        return cls(kept["config"], kept["pictures"], kept["features"], kept["broken"])
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON can hold it."""
+        return dataclasses.asdict(self)
+
+    def differences(self, before: "Identity") -> list[str]:
+        """Say in words, one for each thing, what is not what it was before."""
+        said = [
+            f"config.{name} is {now!r} and was {then!r}"
+            for name, now, then in _changes(self.config, before.config)
+        ]
+        for split, now, then in _changes(self.pictures, before.pictures):
+            counts = [x["count"] if x else 0 for x in (now, then)]
+            what = "others" if counts[0] == counts[1] else f"{counts[0]}"
+            said.append(f"the pictures of {split} are {what} and were {counts[1]}")
+        if self.features != before.features:
+            now, then = (
+                x["extractor"] if x else "nothing" for x in (self.features, before.features)
+            )
+            other = "another " if now == then else ""
+            said.append(f"KID looks at {other}{now} and did at {then}")
+        return said
+
+
+def _changes(now: dict[str, Any], then: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+    return [
+        (name, now.get(name), then.get(name))
+        for name in sorted(now.keys() | then.keys())
+        if now.get(name) != then.get(name)
+    ]

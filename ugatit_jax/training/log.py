@@ -1,0 +1,159 @@
+"""What a training says: the progress bar, TensorBoard's scalars and pictures, files in samples/."""
+
+import math
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import jax
+import numpy as np
+import optax
+from ml_collections import ConfigDict
+from tqdm import tqdm
+
+from ugatit_jax.data.storage import AnyPath, epath
+from ugatit_jax.methods.method import Method, Params
+from ugatit_jax.methods.state import TrainState
+from ugatit_jax.viewing.visualize import save_png
+
+
+class Log:
+    """What a run says: the progress bar, TensorBoard's scalars and pictures, files in samples/."""
+
+    def __init__(
+        self, method: Method, train: ConfigDict, every: int, workdir: AnyPath, start: int
+    ) -> None:
+        """`train` is the config's section, `every` the number of steps between lines."""
+        from clu import metric_writers  # imports TensorFlow
+
+        self._method, self._every, self._workdir = method, every, workdir
+        self._silent = jax.process_index() > 0
+        # TensorFlow cannot add to what is in a bucket, and logs in there on its own.
+        self._unsent = None if isinstance(workdir, Path) else TemporaryDirectory()
+        self._writer = metric_writers.create_default_writer(
+            self._unsent.name if self._unsent else str(workdir),
+            just_logging=self._silent,
+            asynchronous=False,
+        )
+        self._bar = tqdm(
+            total=train.steps,
+            initial=start,
+            unit="step",
+            dynamic_ncols=True,
+            # In seconds; a log file wants no ten lines a second.
+            mininterval=0.1 if sys.stderr.isatty() else 10,
+            disable=self._silent,
+        )
+        self._first = start + 1
+        self._since = (start, time.monotonic())
+        self._batch_size = train.batch_size
+        self._schedules = method.schedules(train)
+
+    def __enter__(self) -> "Log":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._bar.close()
+        self._writer.close()
+        self._send()
+        if self._unsent:
+            self._unsent.cleanup()
+
+    def advance(
+        self, step: int, state: TrainState, metrics: Mapping[str, jax.Array], force: bool
+    ) -> None:
+        """Count a finished step; every so many steps, check and write its metrics.
+
+        Raises `FloatingPointError`, with the name of the first metric that is not finite.
+        """
+        self._bar.update()
+        due = step % self._every == 0
+        if not (due or force or step == self._first):
+            return
+        # The metrics say nothing of the last update: with it, a saved state is known to be sound.
+        found = jax.device_get({**metrics, **parameter_norms(state.params)})
+        values = {name: float(value) for name, value in found.items()}
+        check_finite(values, step)
+        shown = {
+            short: f"{values[name]:.3g}"
+            for short, name in self._method.shown.items()
+            if name in values
+        }
+        if due or force:
+            rates = self._rates(step)
+            values |= rates | self._method.watch(state.params)
+            values |= learning_rates(self._schedules, state.optimizers)
+            self._writer.write_scalars(step, values)
+            shown["img/s"] = f"{rates['images_per_second']:.3g}"
+        self._bar.set_postfix(shown, refresh=False)
+
+    def write_grid(self, step: int, grid: np.ndarray) -> None:
+        """Write a sample grid, uint8 [H, W, 3], to samples/ and to TensorBoard."""
+        if not self._silent:
+            save_png(self._workdir / "samples" / f"step_{step:07d}.png", grid)
+        self._writer.write_images(step, {"samples": grid[None]})
+        self._writer.flush()
+        self._send()
+        self._since = (step, time.monotonic())  # what took its time here was no training
+
+    def write_kids(self, step: int, kids: Mapping[str, float]) -> None:
+        """Write KID to the target, by direction, to TensorBoard (times 100) and to the screen."""
+        scores = {f"kid_x100/{direction}": 100 * kid for direction, kid in kids.items()}
+        self._writer.write_scalars(step, scores)
+        if not self._silent:
+            said = ", ".join(f"{name} {value:.2f}" for name, value in scores.items())
+            self._bar.write(f"step {step}: {said}")
+        self._since = (step, time.monotonic())
+
+    def _send(self) -> None:
+        if self._unsent:
+            for file in Path(self._unsent.name).iterdir():
+                epath.Path(file).copy(self._workdir / file.name, overwrite=True)
+
+    def _rates(self, step: int) -> dict[str, float]:
+        (since_step, since), now = self._since, time.monotonic()
+        self._since = (step, now)
+        rate = (step - since_step) / max(now - since, 1e-9)
+        # One picture per domain: `images` counts both.
+        return {
+            "steps_per_second": rate,
+            "images_per_second": 2 * rate * self._batch_size,
+        }
+
+
+def check_finite(values: Mapping[str, float], step: int) -> None:
+    """Raise `FloatingPointError` that names the first metric that is NaN or infinite."""
+    for name, value in values.items():
+        if not math.isfinite(value):
+            raise FloatingPointError(
+                f"{name} is {value} at step {step}, which is not saved: "
+                "lower config.train.learning_rate, or take config.dtype=float32"
+            )
+
+
+@jax.jit
+def parameter_norms(params: Params) -> dict[str, jax.Array]:
+    """Return the Euclidean norm of all parameters of each group."""
+    return {f"norm/{group}": optax.tree.norm(tree) for group, tree in params.items()}
+
+
+def learning_rates(
+    schedules: Mapping[str, optax.Schedule], optimizers: Mapping[str, optax.OptState]
+) -> dict[str, float]:
+    """Return the rate of each group's last move: one for all where they agree."""
+    rates = {}
+    for group, schedule in schedules.items():
+        # Adam's count and the schedule's are the same.
+        _, moves = optax.tree.get_all_with_path(optimizers[group], "count")[-1]
+        rates[group] = float(schedule(np.maximum(moves, 1) - 1))
+    if len(set(rates.values())) == 1:
+        return {"learning_rate": next(iter(rates.values()))}
+    return {f"learning_rate/{group}": rate for group, rate in rates.items()}
+
+
+def say(text: str) -> None:
+    """Print a line, in the first process."""
+    if jax.process_index() == 0:
+        print(text, flush=True)

@@ -1,0 +1,99 @@
+"""What has to be known before a training begins: all checks, and what the run is."""
+
+import contextlib
+from dataclasses import dataclass
+
+import jax
+from ml_collections import ConfigDict
+
+from ugatit_jax.config.checks import check_config
+from ugatit_jax.console.errors import InputError
+from ugatit_jax.data import datasets
+from ugatit_jax.data.storage import AnyPath
+from ugatit_jax.devices import distributed
+from ugatit_jax.devices.sharding import count_slices
+from ugatit_jax.methods.method import Method
+from ugatit_jax.runs.directory import held, prepare_run, saved_steps
+from ugatit_jax.runs.identity import Identity
+from ugatit_jax.training.kid_curve import KidCurve
+from ugatit_jax.training.log import say
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training that can begin: everything has been checked, nothing compiled."""
+
+    config: ConfigDict
+    workdir: AnyPath
+    method: Method
+    dataset: datasets.Dataset
+    kid_curve: KidCurve | None
+    identity: Identity
+
+
+def prepare(
+    config: ConfigDict, workdir: AnyPath, changed: bool, until_the_end: contextlib.ExitStack
+) -> Training:
+    """Check everything, in all processes alike, and hold the run directory.
+
+    changed: go on although config or pictures are not what they were. until_the_end: what is held
+    is let go of with it. Raises `InputError` in every process if one of them cannot go on.
+    """
+    with distributed.all_or_none() as same:
+        method = check_config(config, jax.device_count(), count_slices(jax.devices()))
+        before = prepare_run(workdir, config)
+        if jax.process_index() == 0:
+            until_the_end.enter_context(held(workdir))
+        dataset = datasets.open_dataset(config.data)
+        same["pictures"] = dataset.fingerprints()
+        same["checkpoints"] = saved_steps(workdir)
+    distributed.check_one_folder(workdir)
+    was = before.identity if before else None
+    broken = _find_broken(dataset, was)
+    with distributed.all_or_none() as same:
+        dataset = datasets.leave_out(dataset, broken, config.data.skip_bad)
+        training = _identify(config, workdir, method, dataset, broken, was, changed)
+        same["config"] = training.identity.config
+        same["what KID looks at"] = training.identity.features
+    if errors := [error for of_split in broken.values() for error in of_split.values()]:
+        say("\n".join([f"left out {len(errors)} unreadable pictures:", *errors]))
+    return training
+
+
+def _find_broken(dataset: datasets.Dataset, was: Identity | None) -> datasets.Broken:
+    """Decode all pictures, each process its share; none where they are those of the last start."""
+    if was is not None:
+        kept = datasets.leave_out(dataset, was.broken, skip_bad=True)
+        if kept.fingerprints() == was.pictures:
+            return was.broken
+    with distributed.all_or_none():
+        mine = datasets.find_broken(dataset, jax.process_index(), jax.process_count())
+    broken: datasets.Broken = {}
+    for share in distributed.gather(mine):
+        for split, of_split in share.items():
+            broken.setdefault(split, {}).update(of_split)
+    return broken
+
+
+def _identify(
+    config: ConfigDict,
+    workdir: AnyPath,
+    method: Method,
+    dataset: datasets.Dataset,
+    broken: datasets.Broken,
+    was: Identity | None,
+    changed: bool,
+) -> Training:
+    """Say what the run is, and check that it is what it was if it has begun before."""
+    kid_curve = KidCurve.open(config.eval, config.data, method, dataset, workdir, was)
+    features = kid_curve.features if kid_curve else None
+    identity = Identity.of(config, dataset.fingerprints(), features, broken)
+    if was and (differences := identity.differences(was)):
+        if not changed:
+            raise InputError(
+                f"the run in {workdir} was another: {'; '.join(differences)}. Say --continue to go "
+                "on like this, or take what it had, or another --workdir"
+            )
+        for difference in differences:
+            say(f"from here on {difference}")
+    return Training(config, workdir, method, dataset, kid_curve, identity)
