@@ -19,8 +19,12 @@ from ugatit_jax.console.errors import InputError
 from ugatit_jax.data import emoji
 from ugatit_jax.data.datasets import Domain
 from ugatit_jax.evaluate import main
-from ugatit_jax.evaluation import evaluating
-from ugatit_jax.evaluation.evaluating import evaluate_folders, evaluate_run, translate_into
+from ugatit_jax.evaluation import presentation
+from ugatit_jax.evaluation.evaluate_folders import evaluate_folders
+from ugatit_jax.evaluation.evaluate_run import evaluate_run, translate_into
+from ugatit_jax.inference.files import FileTranslator
+from ugatit_jax.inference.jobs import Options
+from ugatit_jax.inference.record import Made, Record
 from ugatit_jax.inference.translator import Translator
 from ugatit_jax.methods import build_method
 from ugatit_jax.methods.method import weight_shapes
@@ -51,7 +55,11 @@ def tiny() -> ConfigDict:
 
 @pytest.fixture(scope="module")
 def translator(tiny: ConfigDict) -> Translator:
-    method = build_method(tiny, mapped=True)
+    return random_translator(tiny)
+
+
+def random_translator(config: ConfigDict) -> Translator:
+    method = build_method(config, mapped=True)
     shapes = weight_shapes(method, "a2b")
     rng = np.random.default_rng(0)  # compiles nothing, unlike the generator's own initialisation
     params = {
@@ -86,6 +94,19 @@ def test_translations_are_written_under_the_names_of_their_inputs(
     for i in range(len(NAMES)):
         expected = translator(noise(16, 16, 3, seed=i), "b2a")
         np.testing.assert_allclose(pictures.load(i), expected.astype(int), atol=1)
+
+
+def test_a_method_without_heat_maps_is_translated_all_the_same(tmp_path: Path) -> None:
+    config = get_config("cyclegan")
+    config.model.base_width = 4
+    config.model.residual_blocks = 1
+    config.data.image_size = (32, 32)
+    translator, sources = random_translator(config), write_domain(tmp_path / "in", NAMES[:2])
+    pictures, heatmaps = translate_into(tmp_path / "out", translator, "a2b", sources)
+    assert heatmaps == [] and pictures.load(1).shape == (32, 32, 3)
+    with pytest.raises(InputError, match="no attention to show: leave out --attention"):
+        made = Made("run", 7, "0" * 16, "a2b", "crop", "png")
+        FileTranslator(translator, Options(attention=True), made, Record(tmp_path / "out"))
 
 
 def test_names_that_would_overwrite_each_other_are_refused(
@@ -322,7 +343,7 @@ def test_the_page_holds_one_row_of_pictures_at_a_time(
                 assert sum(picture() is not None for picture in loaded) <= 2 * len(row.pictures)
 
     monkeypatch.setattr(Domain, "load", load_and_note)
-    monkeypatch.setattr(evaluating, "write_gallery", write)
+    monkeypatch.setattr(presentation, "write_gallery", write)
     fake, real = tmp_path / "fake", tmp_path / "real"
     evaluate_folders(fake, real, fake, out=tmp_path / "report")
     assert len(loaded) > 30

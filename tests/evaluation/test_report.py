@@ -10,7 +10,8 @@ from similarity import noise, ssim_by_tensorflow
 
 from benchmarks.fidelity import torch_fidelity
 from ugatit_jax.data.datasets import Domain
-from ugatit_jax.evaluation.report import PictureSet, markdown, notes, order, score, tables
+from ugatit_jax.evaluation.report import markdown, notes, tables
+from ugatit_jax.evaluation.scores import PictureSet, order, score
 from ugatit_jax.metrics.kid import block_kid
 
 FEATURES = {
