@@ -16,7 +16,8 @@ from typing import Any
 from ugatit_jax.console.errors import InputError, Parser, exit_on_input_error
 from ugatit_jax.data.storage import path_argument
 from ugatit_jax.devices.runtime import set_up_jax
-from ugatit_jax.evaluation.evaluating import evaluate_folders, evaluate_run
+from ugatit_jax.evaluation.evaluate_folders import evaluate_folders
+from ugatit_jax.evaluation.evaluate_run import evaluate_run
 from ugatit_jax.runs.checkpoints import parse_step
 
 

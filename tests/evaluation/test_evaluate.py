@@ -1,6 +1,7 @@
 """Whole evaluations on small files: of a run, and of folders."""
 
 import json
+import weakref
 from pathlib import Path
 
 import jax
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 from PIL import Image
-from similarity import noise, ssim_by_scipy
+from similarity import noise, ssim_by_tensorflow
 
 from ugatit_jax import translate as translating
 from ugatit_jax.config.fields import get_config
@@ -18,7 +19,12 @@ from ugatit_jax.console.errors import InputError
 from ugatit_jax.data import emoji
 from ugatit_jax.data.datasets import Domain
 from ugatit_jax.evaluate import main
-from ugatit_jax.evaluation.evaluating import evaluate_folders, evaluate_run, translate_into
+from ugatit_jax.evaluation import presentation
+from ugatit_jax.evaluation.evaluate_folders import evaluate_folders
+from ugatit_jax.evaluation.evaluate_run import evaluate_run, translate_into
+from ugatit_jax.inference.files import FileTranslator
+from ugatit_jax.inference.jobs import Options
+from ugatit_jax.inference.record import Made, Record
 from ugatit_jax.inference.translator import Translator
 from ugatit_jax.methods import build_method
 from ugatit_jax.methods.method import weight_shapes
@@ -26,6 +32,7 @@ from ugatit_jax.methods.state import TrainState
 from ugatit_jax.metrics.features import open_extractor
 from ugatit_jax.metrics.kid import kid
 from ugatit_jax.runs.checkpoints import open_checkpoints, save
+from ugatit_jax.viewing.gallery import GallerySection
 
 
 def write_domain(folder: Path, names: list[str], seed: int = 0) -> Domain:
@@ -48,7 +55,11 @@ def tiny() -> ConfigDict:
 
 @pytest.fixture(scope="module")
 def translator(tiny: ConfigDict) -> Translator:
-    method = build_method(tiny, mapped=True)
+    return random_translator(tiny)
+
+
+def random_translator(config: ConfigDict) -> Translator:
+    method = build_method(config, mapped=True)
     shapes = weight_shapes(method, "a2b")
     rng = np.random.default_rng(0)  # compiles nothing, unlike the generator's own initialisation
     params = {
@@ -85,6 +96,19 @@ def test_translations_are_written_under_the_names_of_their_inputs(
         np.testing.assert_allclose(pictures.load(i), expected.astype(int), atol=1)
 
 
+def test_a_method_without_heat_maps_is_translated_all_the_same(tmp_path: Path) -> None:
+    config = get_config("cyclegan")
+    config.model.base_width = 4
+    config.model.residual_blocks = 1
+    config.data.image_size = (32, 32)
+    translator, sources = random_translator(config), write_domain(tmp_path / "in", NAMES[:2])
+    pictures, heatmaps = translate_into(tmp_path / "out", translator, "a2b", sources)
+    assert heatmaps == [] and pictures.load(1).shape == (32, 32, 3)
+    with pytest.raises(InputError, match="no attention to show: leave out --attention"):
+        made = Made("run", 7, "0" * 16, "a2b", "crop", "png")
+        FileTranslator(translator, Options(attention=True), made, Record(tmp_path / "out"))
+
+
 def test_names_that_would_overwrite_each_other_are_refused(
     translator: Translator, tmp_path: Path
 ) -> None:
@@ -104,17 +128,23 @@ def run_dir(tiny: ConfigDict, translator: Translator, tmp_path: Path) -> Path:
     config.data.source = str(data)
     run.mkdir()
     save_config(config, run / "config.json")
+    save_step(run, translator, 1200)
+    return run
+
+
+def save_step(
+    run: Path, translator: Translator, step: int, kids: dict[str, float] | None = None
+) -> None:
     nothing = np.zeros(1)  # for what translating does not read
     state = TrainState(
-        step=jnp.asarray(1200),
+        step=jnp.asarray(step),
         params={"generators": translator.weights, "discriminators": nothing},
         optimizers={"generators": nothing, "discriminators": nothing},
         other={"spectral": nothing},
         ema=None,
     )
-    with open_checkpoints(run, config.checkpoint) as checkpoints:
-        save(checkpoints, translator.method, state)
-    return run
+    with open_checkpoints(run, get_config("light").checkpoint) as checkpoints:
+        save(checkpoints, translator.method, state, kids)
 
 
 def test_a_run_is_evaluated_into_its_directory(
@@ -148,7 +178,7 @@ def test_a_run_is_evaluated_into_its_directory(
     row = report["directions"]["a2b"]["rows"]["translated"]
     assert (row["pictures"], row["target_pictures"]) == (6, 2)
     assert row["kid_x100"]["mean"] == pytest.approx(100 * kid(*features).mean, rel=1e-4)
-    ssims = [ssim_by_scipy(x, noise(16, 16, 3, seed=2 + i)) for i, x in enumerate(fakes)]
+    ssims = [ssim_by_tensorflow(x, noise(16, 16, 3, seed=2 + i)) for i, x in enumerate(fakes)]
     assert row["to_input"]["ssim"] == pytest.approx(np.mean(ssims), abs=1e-4)
     page = (folder / "index.html").read_text(encoding="utf-8")
     assert page.count("<img ") == 3 * (6 + 2)
@@ -158,6 +188,23 @@ def test_a_run_is_evaluated_into_its_directory(
     )["name"]
     other = {"a.png": "b.png", "b.png": "a.png"}[best]
     assert page.index(f"{best} ·") < page.index(f"{other} ·")
+
+
+def test_a_step_that_was_chosen_by_these_pictures_is_called_so(
+    translator: Translator, run_dir: Path, tmp_path: Path
+) -> None:
+    save_step(run_dir, translator, 1300, {"a2b": 0.1, "b2a": 0.1})
+    other = tmp_path / "other"
+    for split in ("trainA", "trainB", "testA", "testB"):
+        write_domain(other / split, ["a.png", "b.png"], seed=90)
+    for step, data, said in (("best", "", True), (None, "", False), ("best", str(other), False)):
+        report, folder = evaluate_run(run_dir, step, data, limit=2, overwrite=True)
+        assert report["checkpoint"]["is"] == ["newest", "best"]
+        for file in ("report.md", "index.html"):
+            text = (folder / file).read_text(encoding="utf-8")
+            assert (
+                "Step 1,300 was chosen: of all saved steps it had the lowest KID" in text
+            ) == said
 
 
 def test_known_counterparts_are_scored(run_dir: Path, tmp_path: Path) -> None:
@@ -178,7 +225,7 @@ def test_known_counterparts_are_scored(run_dir: Path, tmp_path: Path) -> None:
         for row, pictures in (("translated", translations), ("untranslated", inputs)):
             pairs = list(zip(pictures, truths, strict=True))
             l1s = [np.abs(x - y).mean() / 255 for x, y in pairs]
-            ssims = [ssim_by_scipy(x, y) for x, y in pairs]
+            ssims = [ssim_by_tensorflow(x, y) for x, y in pairs]
             scores = report["directions"][direction]["rows"][row]["to_counterpart"]
             assert scores["l1"] == pytest.approx(np.mean(l1s))
             assert scores["ssim"] == pytest.approx(np.mean(ssims), abs=1e-4)
@@ -249,7 +296,7 @@ def test_folders_of_any_program_are_scored(
     names = {picture["name"]: picture for picture in scores["per_picture"]}
     for name, before in (("a.png", "a.jpg"), ("x/b.png", "x/b.jpg")):
         pair = (np.asarray(Image.open(x)) for x in (Path("fake", name), Path("before", before)))
-        assert names[name]["ssim_to_input"] == pytest.approx(ssim_by_scipy(*pair), abs=1e-4)
+        assert names[name]["ssim_to_input"] == pytest.approx(ssim_by_tensorflow(*pair), abs=1e-4)
 
     report, folder = evaluate_folders(Path("fake"), Path("real"), out=Path("two"))
     assert (
@@ -276,6 +323,30 @@ def test_pictures_of_other_names_are_no_pairs(tmp_path: Path) -> None:
     report, _ = evaluate_folders(*folders, out=tmp_path / "report")
     to_input = report["directions"]["translated"]["rows"]["translated"]["to_input"]
     assert to_input == pytest.approx({"ssim": 1, "l1": 0, "feature_distance": 0}, abs=1e-5)
+
+
+def test_the_page_holds_one_row_of_pictures_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, seed in (("fake", 0), ("real", 20)):
+        write_domain(tmp_path / name, NAMES, seed=seed)
+    loaded: list[weakref.ref[np.ndarray]] = []
+    load = Domain.load
+
+    def load_and_note(domain: Domain, i: int) -> np.ndarray:
+        loaded.append(weakref.ref(picture := load(domain, i)))
+        return picture
+
+    def write(path: Path, title: str, sections: dict[str, GallerySection], *_: object) -> None:
+        for section in sections.values():
+            for row in section.rows:
+                assert sum(picture() is not None for picture in loaded) <= 2 * len(row.pictures)
+
+    monkeypatch.setattr(Domain, "load", load_and_note)
+    monkeypatch.setattr(presentation, "write_gallery", write)
+    fake, real = tmp_path / "fake", tmp_path / "real"
+    evaluate_folders(fake, real, fake, out=tmp_path / "report")
+    assert len(loaded) > 30
 
 
 def test_what_lies_beside_translations_is_not_scored(

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from similarity import noise, ssim_by_scipy
+from similarity import noise, ssim_by_tensorflow
 
 from benchmarks.fidelity import torch_fidelity
 from ugatit_jax.data.datasets import Domain
-from ugatit_jax.evaluation.report import PictureSet, markdown, notes, order, score, tables
+from ugatit_jax.evaluation.report import markdown, notes, tables
+from ugatit_jax.evaluation.scores import PictureSet, order, score
 from ugatit_jax.metrics.kid import block_kid
 
 FEATURES = {
@@ -99,7 +100,7 @@ def test_pictures_are_compared_with_their_inputs_and_counterparts(
         cosine = (f * g).sum(1) / np.linalg.norm(f, axis=1) / np.linalg.norm(g, axis=1)
         return {
             "feature_distance": list(1 - cosine),
-            "ssim": [ssim_by_scipy(a[i], b[i]) for i in indices],
+            "ssim": [ssim_by_tensorflow(a[i], b[i]) for i in indices],
             "l1": [np.abs(a[i].astype(float) - b[i]).mean() / 255 for i in indices],
         }
 

@@ -1,12 +1,29 @@
 """Likeness of pictures against the same by other means."""
 
+import jax
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
-from similarity import noise, ssim_by_scipy
+from similarity import noise, ssim_by_tensorflow
 
 from ugatit_jax.console.errors import InputError
 from ugatit_jax.metrics.similarity import feature_distance, l1, ssim
+
+
+def ssim_by_definition(x: np.ndarray, y: np.ndarray) -> float:
+    """Wang et al. 2004, equations 13 to 16, window by window, on a scale of 1."""
+    window = np.exp(-(np.mgrid[-5:6, -5:6] ** 2).sum(0) / (2 * 1.5**2))
+    window /= window.sum()
+    patches = np.lib.stride_tricks.sliding_window_view(np.stack([x, y]) / 255, (11, 11), (1, 2))
+
+    def mean(z: np.ndarray) -> np.ndarray:
+        return (window * z).sum((-2, -1), keepdims=True)
+
+    means = mean(patches)
+    (dx, dy), (mx, my) = patches - means, means
+    alike = (2 * mx * my + 0.01**2) * (2 * mean(dx * dy) + 0.03**2)
+    unlike = (mx**2 + my**2 + 0.01**2) * (mean(dx**2) + mean(dy**2) + 0.03**2)
+    return float(np.mean(alike / unlike))
 
 
 @pytest.mark.parametrize("mix", [0.0, 0.3, 0.9, 1.0])
@@ -14,13 +31,26 @@ def test_ssim_is_that_of_the_paper(mix: float) -> None:
     x, other = noise(24, 40, 3), noise(24, 40, 3, seed=1)
     x[:, :20] = 200  # half of it flat, where the constants decide
     y = np.rint(mix * x + (1 - mix) * other).astype(np.uint8)
-    assert ssim(x, y) == pytest.approx(ssim_by_scipy(x, y), abs=1e-4)
+    assert ssim(x, y) == pytest.approx(ssim_by_tensorflow(x, y), abs=1e-4)
+    assert ssim(x, y) == pytest.approx(ssim_by_definition(x, y), abs=1e-9)
 
 
 def test_ssim_of_a_negative_is_negative() -> None:
     x = noise(24, 24, 3)
-    assert ssim(x, 255 - x) == pytest.approx(ssim_by_scipy(x, 255 - x), abs=1e-4)
+    assert ssim(x, 255 - x) == pytest.approx(ssim_by_tensorflow(x, 255 - x), abs=1e-4)
     assert ssim(x, 255 - x) < 0
+
+
+def test_ssim_of_a_picture_with_itself_is_one() -> None:
+    x = noise(24, 40, 3)
+    assert ssim(x, x) == pytest.approx(1, abs=1e-12)
+
+
+def test_ssim_compiles_nothing_whatever_the_size(caplog: pytest.LogCaptureFixture) -> None:
+    with jax.log_compiles():
+        for side in (11, 23, 30):
+            ssim(noise(side, side + 1, 3), noise(side, side + 1, 3, seed=1))
+    assert not caplog.records
 
 
 def test_ssim_of_tiny_pictures_is_refused() -> None:

@@ -23,7 +23,7 @@ from ugatit_jax.config.records import save_config
 from ugatit_jax.console.errors import InputError
 from ugatit_jax.data.datasets import Dataset, open_dataset
 from ugatit_jax.devices.sharding import make_mesh
-from ugatit_jax.evaluation.evaluating import evaluate_run
+from ugatit_jax.evaluation.evaluate_run import evaluate_run
 from ugatit_jax.inference.mapped import MappedTranslation
 from ugatit_jax.methods import build_method
 from ugatit_jax.methods.method import shapes

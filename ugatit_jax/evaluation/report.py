@@ -1,142 +1,20 @@
-"""The scores of a translation, and the tables that show them.
+"""A report on a translation: its tables of scores, and what they are and are not, in words."""
 
-Three rows, each of a set of pictures against the target domain: the translated pictures; their
-untranslated inputs, which any translation has to beat; and one half of the target pictures against
-the other half, what a perfect translation would score.
-"""
-
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from tqdm import tqdm
-
-from ugatit_jax.console.errors import InputError
-from ugatit_jax.data import images
-from ugatit_jax.data.datasets import Domain
-from ugatit_jax.metrics.fid import SMALLEST_SAMPLE, fid
-from ugatit_jax.metrics.kid import kid, mean_kid
-from ugatit_jax.metrics.similarity import feature_distance, l1, ssim
+from ugatit_jax.evaluation.scores import ROWS, Scores
+from ugatit_jax.metrics.fid import SMALLEST_SAMPLE
 from ugatit_jax.viewing.visualize import DIRECTION_TITLES
 
-Scores = dict[str, Any]  # of one direction, as a report keeps them, ready for JSON
 Report = dict[str, Any]
 
-ROWS = {
-    "translated": "translated",
-    "untranslated": "untranslated input",
-    "target_half": "half of the target",
-}
 NONE = "–"  # in a table, for what there is not
 
 
-@dataclass(frozen=True)
-class PictureSet:
-    """Pictures, and their features [N, d]."""
-
-    pictures: Domain
-    features: np.ndarray
-
-    def take(self, indices: Sequence[int]) -> "PictureSet":
-        """The pictures at these indices, in their order."""
-        return PictureSet(self.pictures.take(indices), self.features[list(indices)])
-
-
-def score(
-    translated: PictureSet,
-    target: PictureSet,
-    source: PictureSet | None = None,
-    counterpart: PictureSet | None = None,
-    paired: bool = False,
-) -> Scores:
-    """Score translated pictures: {'rows': {row: {score: …}}, 'per_picture': [{score: …}]}.
-
-    target: real pictures of the other domain. source: the pictures before translation. paired:
-    picture i of `source` became picture i of `translated`, and they are compared one by one.
-    counterpart: picture i is the true translation of picture i of a paired `source`. Scores that
-    cannot be computed are None.
-    """
-    before = None if source is None else source.features
-    order = np.random.RandomState(0).permutation(len(target.features))
-    half, other = (target.features[np.sort(part)] for part in np.array_split(order, 2))
-    rows = {
-        "translated": _against_target(translated.features, target.features, before),
-        "target_half": _against_target(half, other, before),
-    }
-    columns: dict[str, Sequence[Any]] = {"name": translated.pictures.names}
-    if len(target.features):
-        distances = feature_distance(translated.features, target.features)
-        columns["feature_distance_to_nearest_target"] = distances.min(axis=1).tolist()
-
-    def compare(row: str, what: str, x: PictureSet, y: PictureSet) -> None:
-        likeness = _likeness(x, y, f"{ROWS[row]} {what.replace('_', ' ')}")
-        rows[row][what] = {name: float(np.mean(values)) for name, values in likeness.items()}
-        if row == "translated":
-            columns.update({f"{name}_{what}": values for name, values in likeness.items()})
-
-    if source is not None:
-        rows["untranslated"] = _against_target(source.features, target.features, before)
-        if paired and len(translated.pictures):
-            compare("translated", "to_input", translated, source)
-            if counterpart is not None:
-                compare("translated", "to_counterpart", translated, counterpart)
-                compare("untranslated", "to_counterpart", source, counterpart)
-    return {
-        "rows": {row: rows[row] for row in ROWS if row in rows},
-        "per_picture": [
-            dict(zip(columns, values, strict=True))
-            for values in zip(*columns.values(), strict=True)
-        ],
-    }
-
-
-def _against_target(x: np.ndarray, target: np.ndarray, source: np.ndarray | None) -> Scores:
-    """The scores of one set of features."""
-    scores: Scores = {"pictures": len(x), "target_pictures": len(target)}
-    scores |= {"kid_x100": None, "fid": None, "mean_kid_x100": None, "weighted_mean_kid_x100": None}
-    if min(len(x), len(target)) < 2:
-        return scores
-    found = kid(x, target)
-    scores["kid_x100"] = {
-        "mean": 100 * found.mean,
-        "std_over_subsets": 100 * found.std,
-        "subsets": found.subsets,
-        "subset_size": found.subset_size,
-    }
-    scores["fid"] = fid(x, target)
-    if source is not None:
-        try:
-            means = mean_kid(x, target, source)
-        except InputError:  # a block of a single picture: the two domains differ too much in number
-            return scores
-        for name, value in (("mean", means.mean_kid), ("weighted_mean", means.weighted_mean_kid)):
-            scores[f"{name}_kid_x100"] = {
-                "mean": 100 * value.value,
-                "standard_error_over_blocks": _finite(100 * value.spread),
-            }
-    return scores
-
-
-def _likeness(x: PictureSet, y: PictureSet, description: str) -> dict[str, list[float]]:
-    """Compare picture i with picture i, for every i."""
-    distances = [
-        feature_distance(x.features[i : i + 1], y.features[i : i + 1]).item()
-        for i in range(len(x.features))
-    ]
-    found: dict[str, list[float]] = {"feature_distance": distances, "ssim": [], "l1": []}
-    for i in tqdm(range(len(distances)), description, unit="picture", disable=None):
-        picture, other = x.pictures.load(i), y.pictures.load(i)
-        if other.shape != picture.shape:  # another program's, of which we only know the results
-            other = images.cover_resize(other, picture.shape[:2])
-        found["ssim"].append(ssim(picture, other))
-        found["l1"].append(l1(picture, other))
-    return found
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+def section_title(direction: str) -> str:
+    """What the scores of a direction stand under; 'translated' is of folders, whatever way."""
+    return DIRECTION_TITLES.get(direction, "Translated")
 
 
 def tables(scores: Scores) -> list[list[list[str]]]:
@@ -167,18 +45,6 @@ def tables(scores: Scores) -> list[list[list[str]]]:
             cells = [_number(truth[what], ".4f") for what in ("l1", "ssim", "feature_distance")]
             of_counterparts.append([ROWS[name], *cells])
     return [of_sets, of_counterparts] if len(of_counterparts) > 1 else [of_sets]
-
-
-def order(scores: Scores) -> tuple[list[int], str]:
-    """The pictures' indices from best to worst, and the name of the distance that says so.
-
-    That to the true counterpart where there is one, else to the nearest picture of the target.
-    """
-    distances = ("feature_distance_to_counterpart", "feature_distance_to_nearest_target")
-    pictures = scores["per_picture"]
-    name = next((d for d in distances if pictures and pictures[0].get(d) is not None), "")
-    ranking = sorted(range(len(pictures)), key=lambda i: pictures[i][name]) if name else []
-    return ranking or list(range(len(pictures))), name
 
 
 def markdown(table: Sequence[Sequence[str]]) -> str:
@@ -218,8 +84,9 @@ def notes(report: Report) -> list[str]:
     """What the numbers of a report are, and what they are not; a sentence or two each.
 
     report: 'directions', each as `score` returns it, and maybe with 'unpaired', why what was not
-    compared one by one; and 'features', a description of the extractor ('extractor', 'dimension',
-    'sha256', 'preprocessing').
+    compared one by one; 'features', a description of the extractor ('extractor', 'dimension',
+    'sha256', 'preprocessing'); and for a run maybe 'chosen_on_these_pictures', true where the same
+    pictures told which 'checkpoint' is scored.
     """
     features = report["features"]
     rows = [row for scores in report["directions"].values() for row in scores["rows"].values()]
@@ -227,6 +94,13 @@ def notes(report: Report) -> list[str]:
         f"Features: {features['extractor']}, {features['dimension']:,} of them, weights "
         f"sha256 {features['sha256'][:8]}…; {features['preprocessing']}."
     ]
+    if report.get("chosen_on_these_pictures"):
+        lines.append(
+            f"Step {report['checkpoint']['step']:,} was chosen: of all saved steps it had the "
+            "lowest KID, on test pictures that are among these. So its scores here are better than "
+            "on pictures that nothing was chosen by, the more so the fewer there are. To report "
+            "them, score other pictures (--data), or the newest step."
+        )
     for scores in report["directions"].values():
         for what, why in scores.get("unpaired", {}).items():
             lines.append(f"Not compared one by one with {what}, as names do not tell pairs: {why}.")
@@ -260,7 +134,7 @@ def render(title: str, report: Report) -> str:
     """A report as Markdown, which reads well as plain text, too."""
     lines = [f"# {title}", "", *about(report)]
     for direction, scores in report["directions"].items():
-        lines += ["", f"## {DIRECTION_TITLES.get(direction, 'Translated')}"]
+        lines += ["", f"## {section_title(direction)}"]
         for table in tables(scores):
             lines += ["", markdown(table)]
     return "\n".join([*lines, "", "## How to read it", "", *(f"- {x}" for x in notes(report)), ""])

@@ -54,6 +54,8 @@ class FileTranslator:
         `judge`: the discriminators of the target domain, for their attention.
         """
         translator.check(options.direction, options.fit, options.cycle)
+        if options.attention and not translator.method.looks:
+            raise InputError("these networks have no attention to show: leave out --attention")
         self._translator, self._options, self._judge = translator, options, judge
         self._made, self._record = made, record
 

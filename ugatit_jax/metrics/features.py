@@ -65,6 +65,15 @@ class FeatureExtractor:
 
         self._apply = apply
 
+    def describe(self) -> dict[str, Any]:
+        """What a report says of it: 'extractor', 'dimension', 'sha256' and 'preprocessing'."""
+        return {
+            "extractor": self.name,
+            "dimension": self.dimension,
+            "sha256": self.sha256,
+            "preprocessing": self.preprocessing,
+        }
+
     def __call__(
         self, pictures: Iterable[np.ndarray], total: int | None = None, description: str = ""
     ) -> np.ndarray:

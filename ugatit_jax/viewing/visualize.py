@@ -1,13 +1,12 @@
 """Pictures for people: where the networks look, and sample grids of a training run."""
 
-import io
 from collections.abc import Mapping, Sequence
 
 import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ugatit_jax.data.images import to_uint8
+from ugatit_jax.data.images import encode, to_uint8
 from ugatit_jax.data.storage import AnyPath, write_atomically
 
 DIRECTION_TITLES = {"a2b": "A to B", "b2a": "B to A"}
@@ -159,6 +158,4 @@ def _text_strip(width: int, texts: Sequence[tuple[int, str]], size: int) -> np.n
 
 def save_png(path: AnyPath, image: np.ndarray) -> None:
     """Write a uint8 [h, w, 3] picture, all of it or nothing; its folders are made."""
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, format="PNG")
-    write_atomically(path, buffer.getvalue())
+    write_atomically(path, encode(image, "png"))

@@ -1,0 +1,159 @@
+"""Translate the test pictures of a run's data set, score them, and show them from best to worst."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+
+import numpy as np
+from ml_collections import ConfigDict
+from tqdm import tqdm
+
+from ugatit_jax.config.records import load_config
+from ugatit_jax.console.errors import InputError
+from ugatit_jax.data.datasets import Domain, open_dataset, scan
+from ugatit_jax.data.storage import AnyPath, resolve
+from ugatit_jax.evaluation.pairs import match_names
+from ugatit_jax.evaluation.presentation import claim_folder, section, write_report
+from ugatit_jax.evaluation.report import Report, section_title
+from ugatit_jax.evaluation.scores import PictureSet, Scores, score
+from ugatit_jax.inference.translator import Translator
+from ugatit_jax.metrics.features import open_extractor
+from ugatit_jax.runs.checkpoints import Step, describe_checkpoint
+from ugatit_jax.viewing.visualize import save_png
+
+
+def evaluate_run(
+    run_dir: AnyPath,
+    step: Step = None,
+    data: str = "",
+    features: str = "auto",
+    limit: int | None = None,
+    out: AnyPath | None = None,
+    overwrite: bool = False,
+) -> tuple[Report, AnyPath]:
+    """Translate the test pictures of a run's data set and score them.
+
+    step: of the checkpoint; 'best', by its KID while training; None: the newest. data: another
+    data set, as `config.data.source` names it. features: as `open_extractor` takes it. limit: at
+    most so many test pictures of each domain. out: where to write; None: RUN_DIR/evaluation/STEP.
+    Returns the report and the folder that everything was written to. Raises `InputError` for a bad
+    run directory or data set, and where a report on something else would be overwritten.
+    """
+    translator = Translator.load(run_dir, step)
+    checkpoint = describe_checkpoint(run_dir, translator.step)
+    config = load_config(run_dir / "config.json").data
+    # A number may name the best step, too; the newest was not chosen.
+    chosen = step is not None and "best" in checkpoint["is"] and data in ("", config.source)
+    config.source = data or config.source
+    test = _test_pictures(config, limit)
+    extractor = open_extractor(features, config.cache_dir)
+    folder = out or run_dir / "evaluation" / str(translator.step)
+    report: Report = {
+        "run": str(resolve(run_dir)),
+        "checkpoint": checkpoint,
+        "chosen_on_these_pictures": chosen,
+        "data": config.source,
+        "image_size": list(translator.image_size),
+        "scored": test.counts,
+        "features": extractor.describe(),
+        "directions": {},
+    }
+    claim_folder(folder, report, overwrite)
+    real = {
+        name: PictureSet.of(pictures, extractor, name) for name, pictures in test.domains.items()
+    }
+    sections = {}
+    for direction in translator.method.directions:
+        source, target = real[direction[0]], real[direction[-1]]
+        if not len(source.pictures):
+            continue
+        pictures, heatmaps = translate_into(
+            folder / direction, translator, direction, source.pictures
+        )
+        translated = PictureSet.of(pictures, extractor, f"{direction}, translated")
+        scores, columns = _compare(translated, source, target, test.paired)
+        report["directions"][direction] = scores
+        sections[section_title(direction)] = section(scores, columns, heatmaps)
+    write_report(folder, f"{resolve(run_dir).name}, step {translator.step:,}", report, sections)
+    return report, folder
+
+
+def _compare(
+    translated: PictureSet, source: PictureSet, target: PictureSet, paired: bool
+) -> tuple[Scores, dict[str, Domain]]:
+    """Return the scores of a direction, and the columns of its page.
+
+    paired: pictures of one name in source and target show the same thing.
+    """
+    columns = {"input": source.pictures, "translation": translated.pictures}
+    if not paired:
+        return score(translated, target, source, paired=True), columns
+    indices, why = match_names(source.pictures.names, target.pictures.names)
+    if why:
+        scores = score(translated, target, source, paired=True)
+        return scores | {"unpaired": {"the true counterparts": why}}, columns
+    counterpart = target.take(indices)
+    scores = score(translated, target, source, counterpart, paired=True)
+    return scores, columns | {"true counterpart": counterpart.pictures}
+
+
+@dataclass(frozen=True)
+class _TestPictures:
+    """As they are translated, by domain; `counts`: how many are scored, and of how many."""
+
+    domains: dict[str, Domain]  # 'a' and 'b'
+    paired: bool
+    counts: dict[str, dict[str, int]]
+
+
+def _test_pictures(data: ConfigDict, limit: int | None) -> _TestPictures:
+    if limit is not None and limit < 1:
+        raise InputError(f"--limit {limit} leaves no pictures: give 1 or more")
+    dataset = open_dataset(data)
+    found = {"a": len(dataset.test_a), "b": len(dataset.test_b)}
+    if data.skip_bad:
+        dataset = scan(dataset, skip_bad=True)
+    if not (dataset.test_a or dataset.test_b):
+        raise InputError(f"no test pictures in {data.source}: put some into its testA and testB")
+    domains = {
+        name: dataclasses.replace(domain.first(limit), size=tuple(data.image_size))
+        for name, domain in (("a", dataset.test_a), ("b", dataset.test_b))
+    }
+    counts = {
+        f"test {name.upper()}": {"scored": len(domain), "found": found[name]}
+        for name, domain in domains.items()
+    }
+    return _TestPictures(domains, dataset.paired_test, counts)
+
+
+def translate_into(
+    folder: AnyPath, translator: Translator, direction: str, sources: Domain
+) -> tuple[Domain, list[np.ndarray]]:
+    """Translate pictures into PNG files of the same names; returns these and the heat maps.
+
+    There are none of a method that has no heat maps to show.
+    """
+    names = _png_names(sources.names)
+    heatmaps: list[np.ndarray] = []
+    fitted = (translator.prepare(sources.load(i)) for i in range(len(names)))
+    results = translator.translate(fitted, direction)
+    for name, result in zip(
+        names, tqdm(results, direction, len(names), unit="picture", disable=None), strict=True
+    ):
+        save_png(folder / name, result.picture)
+        if result.looks:
+            heatmaps.append(result.heatmap)
+    return Domain(names, [folder / name for name in names]), heatmaps
+
+
+def _png_names(names: Sequence[str]) -> list[str]:
+    targets = [str(PurePath(name).with_suffix(".png")) for name in names]
+    named: dict[str, str] = {}
+    for name, target in zip(names, targets, strict=True):
+        if target in named:
+            raise InputError(
+                f"test pictures {named[target]} and {name} would both become {target}: rename one"
+            )
+        named[target] = name
+    return targets
