@@ -1,9 +1,10 @@
 """Score translated pictures, a run's or any program's, and show them from best to worst.
 
-    python -m ugatit_jax.evaluate RUN_DIR
+    python -m ugatit_jax.evaluate RUN_DIR…
     python -m ugatit_jax.evaluate TRANSLATED TARGET [SOURCE]
 
-The first translates the test pictures of a run's data set, both ways. The second takes folders of
+The first translates the test pictures of a run's data set, both ways, and puts several runs into
+one table. The second takes folders of
 pictures: translated ones, real ones of the target domain, and the ones before translation. Both
 write report.json, report.md and index.html, and the first its translations as a2b/NAME.png and
 b2a/NAME.png, into RUN_DIR/evaluation/STEP or --out.
@@ -14,11 +15,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from ugatit_jax.console.errors import InputError, Parser, exit_on_input_error
-from ugatit_jax.data.storage import path_argument
+from ugatit_jax.data.storage import AnyPath, path_argument, resolve, write_atomically
 from ugatit_jax.devices.runtime import set_up_jax
 from ugatit_jax.evaluation.evaluate_folders import evaluate_folders
 from ugatit_jax.evaluation.evaluate_run import evaluate_run
+from ugatit_jax.evaluation.side_by_side import side_by_side
 from ugatit_jax.runs.checkpoints import parse_step
+from ugatit_jax.runs.directory import is_run
 
 
 @exit_on_input_error
@@ -26,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     parser = Parser(
         prog="python -m ugatit_jax.evaluate",
-        usage="%(prog)s RUN_DIR [options]\n       %(prog)s TRANSLATED TARGET [SOURCE] [options]",
+        usage="%(prog)s RUN_DIR… [options]\n       %(prog)s TRANSLATED TARGET [SOURCE] [options]",
         description="Score a run on the test pictures of its data set, or folders of pictures.",
     )
     parser.add_argument(
@@ -34,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         type=path_argument,
         nargs="+",
         metavar="FOLDER",
-        help="a run, or folders of pictures",
+        help="a run, or several for a table of all, or folders of pictures",
     )
     parser.add_argument(
         "--features",
@@ -64,6 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         "out": args.out,
         "overwrite": args.overwrite,
     }
+    if len(args.paths) > 1 and all(map(is_run, args.paths)):
+        return _compare(args.paths, args.out, of_run, common)
     if len(args.paths) == 1:
         _, folder = evaluate_run(args.paths[0], **of_run, **common)
     elif len(args.paths) > 3:
@@ -74,6 +79,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         _, folder = evaluate_folders(*args.paths, **common)
     print((folder / "report.md").read_text(encoding="utf-8"))
     print(f"gallery: {folder / 'index.html'}")
+    return 0
+
+
+def _compare(
+    runs: Sequence[AnyPath], out: AnyPath | None, of_run: dict[str, Any], common: dict[str, Any]
+) -> int:
+    """Score runs, and print one table of all; with --out, each has a folder there."""
+    names = [resolve(run).name for run in runs]
+    if len(set(names)) < len(names):
+        names = [str(run) for run in runs]
+    reports = {}
+    for name, run in zip(names, runs, strict=True):
+        common["out"] = out / name.replace("/", "_") if out else None
+        reports[name], folder = evaluate_run(run, **of_run, **common)
+        print(f"{name}: {folder / 'index.html'}")
+    table = side_by_side(reports)
+    if out:
+        write_atomically(out / "side_by_side.md", table + "\n")
+    print(table)
     return 0
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
+import jax
 import numpy as np
 from ml_collections import ConfigDict
 from tqdm import tqdm
@@ -42,7 +43,8 @@ def evaluate_run(
     """
     translator = Translator.load(run_dir, step)
     checkpoint = describe_checkpoint(run_dir, translator.step)
-    config = load_config(run_dir / "config.json").data
+    run = load_config(run_dir / "config.json")
+    config = run.data
     # A number may name the best step, too; the newest was not chosen.
     chosen = step is not None and "best" in checkpoint["is"] and data in ("", config.source)
     config.source = data or config.source
@@ -51,6 +53,8 @@ def evaluate_run(
     folder = out or run_dir / "evaluation" / str(translator.step)
     report: Report = {
         "run": str(resolve(run_dir)),
+        "method": run.method,
+        "parameters": sum(x.size for x in jax.tree.leaves(next(iter(translator.weights.values())))),
         "checkpoint": checkpoint,
         "chosen_on_these_pictures": chosen,
         "data": config.source,

@@ -147,5 +147,10 @@ def _spread(score: Mapping[str, float | None] | None) -> str:
     return f"{score['mean']:.2f}" + ("" if spread is None else f" ± {spread:.2f}")
 
 
+def cell(value: Mapping[str, float | None] | float | None, form: str) -> str:
+    """A score as text, with its spread if it has one."""
+    return _number(value, form) if isinstance(value, float | None) else _spread(value)
+
+
 def _number(value: float | None, form: str) -> str:
     return NONE if value is None else format(value, form)

@@ -139,6 +139,11 @@ def saved_steps(workdir: AnyPath) -> list[int]:
     return sorted(int(path.name) for path in steps if _is_complete(path))
 
 
+def is_run(folder: AnyPath) -> bool:
+    """Tell a run directory from other folders."""
+    return checkpoints_folder(folder).is_dir()
+
+
 def checkpoints_folder(workdir: AnyPath) -> AnyPath:
     """Return the folder in which orbax keeps a run's checkpoints."""
     # Orbax takes no relative paths, and epath mistakes an address for one.
