@@ -69,7 +69,6 @@ def _run(training: Training, mesh: Mesh, state: TrainState, checkpoints: Checkpo
     batch = sharding.place_batch(next(batches), mesh)
     train_steps = TrainSteps(method, config.train, config.seed, mesh)
     train_steps.compile(method.phase(start), state, batch)
-    distributed.wait_for_all("compiled")
     translation = MappedTranslation(method, mesh, places_of(method, state.best(method)))
     sampler = Sampler(config.samples, method, training.dataset, translation)
     log = Log(method, config.train, config.log_every, training.workdir, start)
@@ -146,6 +145,7 @@ class TrainSteps:
                 options["xla_gpu_deterministic_ops"] = True
             self._compiled[phase] = step.lower(state, batch, self._fixed).compile(options)
             say(f"compiled in {time.monotonic() - since:.0f} s")
+            distributed.wait_for_all(f"compiled {phase}")
         return self._compiled[phase]
 
     def __call__(

@@ -32,8 +32,15 @@ def make_train_step(
     """Return the training step of a phase on a mesh, to be jitted by the caller.
 
     method: a mapped one. train: the config's section. The last argument of the step is what
-    `Method.fixed` returns. Metrics are the players' terms, scalars by 'PLAYER/TERM'.
+    `Method.fixed` returns. Metrics are the players' terms, scalars by 'PLAYER/TERM'. Raises
+    `ValueError` for players whose gradient through the first pass would be of other parameters than
+    those that they move.
     """
+    moved: set[str] = set()
+    for player in method.players(phase):
+        if player.through and not moved.isdisjoint(player.moves):
+            raise ValueError(f"{player.name} is `through`, and its groups have moved before")
+        moved.update(player.moves)
 
     def step(state: TrainState, batch: Batch, fixed: Any = ()) -> tuple[TrainState, Terms]:
         batch = {
