@@ -29,12 +29,11 @@ SMALL = {
 
 def get_config(variant: str = "") -> ConfigDict:
     """A small network on the data set that comes with the project; `variant`: maybe a method."""
-    config = fields.get_config(variant)
+    config = fields.get_config(variant or "ours")
     config.update_from_flattened_dict(SMALL.get(config.method, {}))
     config.data.source = "emoji"
     config.data.image_size = (64, 64)
     config.train.steps = 1_200
-    config.train.ema_decay = 0.995
     config.log_every = 20
     config.samples.every = 200
     config.eval.every = 400
