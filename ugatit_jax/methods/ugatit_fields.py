@@ -77,8 +77,8 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 # What made better pictures than the paper's setting of domains that share their layout, as two
 # styles of drawing do, in minutes to hours on a CPU: docs/quality.md.
-OURS = {"model.skip": "full", "loss.cam": 10.0, "train.ema_decay": 0.999}
-VARIANTS = {"light": {"model.light": True}, "ours": OURS, **PRESETS}
+OURS: dict[str, Any] = {"model.skip": "full", "loss.cam": 10.0, "train.ema_decay": 0.999}
+VARIANTS: dict[str, dict[str, Any]] = {"light": {"model.light": True}, "ours": OURS, **PRESETS}
 # What of `model` changes how a training begins, but not what its parameters mean.
 _BEGINNING = {"model.initializer", "model.rho_start"}
 _RULES = (
