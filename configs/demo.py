@@ -33,10 +33,10 @@ def get_config(variant: str = "") -> ConfigDict:
     config.update_from_flattened_dict(SMALL.get(config.method, {}))
     config.data.source = "emoji"
     config.data.image_size = (64, 64)
-    config.train.steps = 1_200
+    config.train.steps = 3_000
     config.log_every = 20
-    config.samples.every = 200
-    config.eval.every = 400
+    config.samples.every = 250
+    config.eval.every = 1_000
     config.eval.pictures = 100
-    config.checkpoint.every = 500
+    config.checkpoint.every = 1_000
     return config
