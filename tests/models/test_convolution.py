@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ugatit_jax.models import convolution, winograd
+from ugatit_jax.models import REMAT, convolution, winograd
 from ugatit_jax.models.convolution import Form
+from ugatit_jax.planning.flops import count_traced
 
 Shape = tuple[int, ...]
 
@@ -23,8 +24,11 @@ def convolved(stride: int) -> Form:
 
 TILES_4 = functools.partial(winograd.convolve_tiles, tile=4)
 TILES_3 = functools.partial(winograd.convolve_tiles, tile=3)
+PATCHES = functools.partial(functools.partial, convolution.convolve_patches)
 # Sides that tiles and blocks do not fill, single rows, few and many channels.
 CASES: list[tuple[str, Form, Form, Shape, Shape]] = [
+    ("patches", PATCHES(stride=1), plain(1), (2, 11, 14, 3), (4, 4, 3, 5)),
+    ("patches, stride 2", PATCHES(stride=2), plain(2), (2, 11, 14, 3), (4, 4, 3, 5)),
     ("tiles of 4", TILES_4, plain(1), (2, 11, 14, 5), (3, 3, 5, 6)),
     ("tiles of 3", TILES_3, plain(1), (2, 11, 15, 5), (4, 4, 5, 6)),
     ("by two, odd", convolution.convolve_by_two, plain(2), (2, 11, 14, 5), (4, 4, 5, 6)),
@@ -129,3 +133,75 @@ def test_float32_is_not_rounded_on_any_device(stride: int, kernel_shape: Shape) 
     text = exported.mlir_module()
     products = [line for line in text.splitlines() if "stablehlo.convolution" in line]
     assert len(products) == 2 and all("precision HIGHEST" in line for line in products)
+
+
+CHOSEN: list[tuple[Form, Form, Shape, Shape]] = [
+    (convolved(1), plain(1), (2, 34, 34, 64), (3, 3, 64, 64)),
+    (convolved(1), plain(1), (2, 18, 18, 64), (4, 4, 64, 64)),
+    (convolved(2), plain(2), (2, 34, 34, 32), (4, 4, 32, 64)),
+    (convolved(1), plain(1), (2, 38, 38, 32), (7, 7, 32, 3)),
+    (convolved(1), plain(1), (2, 38, 38, 3), (7, 7, 3, 32)),
+    (
+        convolution.upsample_and_convolve,
+        convolution.double_plainly,
+        (2, 16, 16, 64),
+        (3, 3, 64, 32),
+    ),
+]
+of_chosen = pytest.mark.parametrize(("form", "expected", "x_shape", "kernel_shape"), CHOSEN)
+
+
+def shapes(*all_of_them: Shape) -> list[jax.ShapeDtypeStruct]:
+    return [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in all_of_them]
+
+
+@of_chosen
+def test_bfloat16_is_as_exact_as_plainly(
+    form: Form, expected: Form, x_shape: Shape, kernel_shape: Shape
+) -> None:
+    rounded = [jnp.asarray(a, jnp.bfloat16) for a in arguments(x_shape, kernel_shape)]
+    exact = jax.jit(expected)(*(a.astype(jnp.float32) for a in rounded))
+
+    def error(form: Form) -> jax.Array:
+        return jnp.linalg.norm(jax.jit(form)(*rounded).astype(jnp.float32) - exact)
+
+    assert error(form) < 1.1 * error(expected)
+
+
+@of_chosen
+def test_rematerialisation_keeps_the_convolution_and_nothing_else(
+    form: Form, expected: Form, x_shape: Shape, kernel_shape: Shape
+) -> None:
+    def kept(form: Form) -> list[Shape]:
+        network = jax.checkpoint(lambda x, k: jnp.sin(form(x, k)), policy=REMAT["convolutions"])
+        pull_back = jax.eval_shape(
+            lambda x, k: jax.vjp(network, x, k)[1], *shapes(x_shape, kernel_shape)
+        )
+        return sorted(x.shape for x in jax.tree.leaves(pull_back))
+
+    assert kept(form) == kept(expected)
+    assert len(kept(form)) == 3  # x, the kernel, and what the convolution returned
+
+
+@of_chosen
+def test_the_forms_of_a_cpu_are_not_in_the_count_of_flops(
+    form: Form, expected: Form, x_shape: Shape, kernel_shape: Shape
+) -> None:
+    def flops(form: Form) -> float:
+        gradient = jax.grad(lambda x, k: jnp.square(form(x, k)).sum(), (0, 1))
+        return count_traced(jax.jit(gradient).trace(*shapes(x_shape, kernel_shape)))
+
+    assert flops(form) == flops(expected)
+
+
+@of_chosen
+def test_a_program_for_any_number_of_pictures_can_be_exported(
+    form: Form, expected: Form, x_shape: Shape, kernel_shape: Shape
+) -> None:
+    batch = jax.export.symbolic_shape("batch")
+    program = jax.export.export(jax.jit(form), platforms=("cpu", "cuda", "tpu"))(
+        *shapes((*batch, *x_shape[1:]), kernel_shape)
+    )
+    x, kernel = (a.astype(np.float32) for a in arguments((3, *x_shape[1:]), kernel_shape))
+    theirs = jax.jit(expected)(x, kernel)
+    np.testing.assert_allclose(program.call(x, kernel), theirs, atol=1e-5 * np.abs(theirs).max())

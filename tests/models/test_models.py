@@ -125,17 +125,6 @@ def test_instance_layer_normalize_is_the_papers_equation():
     np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("stride", [1, 2])
-def test_convolution_by_patches_is_the_convolution(stride):
-    x = jax.random.normal(jax.random.key(0), (2, 11, 14, 3))
-    kernel = jax.random.normal(jax.random.key(1), (4, 4, 3, 5))
-    expected = jax.lax.conv_general_dilated(
-        x, kernel, (stride, stride), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
-    )
-    for convolve in (layers.convolve, layers.convolve_patches):
-        np.testing.assert_allclose(convolve(x, kernel, stride), expected, rtol=1e-4, atol=1e-4)
-
-
 def test_power_iteration_finds_the_largest_singular_value():
     conv = layers.Conv(6, 3, spectral_norm=True)
     picture = jax.random.normal(jax.random.key(1), (1, 8, 8, 4))

@@ -43,21 +43,35 @@ def choose_form(height: int, width: int, kernel: tuple[int, ...], stride: int) -
     pixels = height * width
     thin = min(inputs, outputs) <= 4
     if (side, stride) == (7, 1) and thin and height % 2 == width % 2 == 0:
-        return convolve_blocks
+        return _in_float32(convolve_blocks)
     if (side, stride) == (3, 1) and min(inputs, outputs) >= 32 and pixels >= 128:
-        return functools.partial(convolve_tiles, tile=4)
+        return _in_float32(functools.partial(convolve_tiles, tile=4))
     if side == 4 and stride == 1 and not thin and pixels >= 128:
-        return functools.partial(convolve_tiles, tile=3)
+        return _in_float32(functools.partial(convolve_tiles, tile=3))
     if side == 4 and stride == 2 and pixels >= 256:
-        return convolve_by_two
+        return _in_float32(convolve_by_two)
     if side == 4:
         return functools.partial(convolve_patches, stride=stride)
     return plain
 
 
+def _in_float32(form: Form) -> Form:
+    """Return a form that computes in float32 at least: sums before products lose digits."""
+
+    def widened(x: Array, kernel: Array) -> Array:
+        wide = jnp.promote_types(x.dtype, jnp.float32)
+        return form(x.astype(wide), kernel.astype(wide)).astype(x.dtype)
+
+    return widened
+
+
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def convolve(x: Array, kernel: Array, stride: int) -> Array:
     """Convolve x [N, H, W, I] with kernel [h, w, I, O], without padding."""
+    return _convolve(x, kernel, stride)
+
+
+def _convolve(x: Array, kernel: Array, stride: int) -> Array:
     form, plain = _forms(x, kernel, stride)
     return jax.lax.platform_dependent(x, kernel, cpu=form, default=plain)
 
@@ -82,7 +96,8 @@ def _transpose(form: Form) -> Callable[[Array, Array, Array], tuple[Array, Array
 
 
 def _forward(x: Array, kernel: Array, stride: int) -> tuple[Array, tuple[Array, Array]]:
-    return convolve(x, kernel, stride), (x, kernel)
+    # Not by `convolve`, inside which rematerialisation would not see what it is to keep.
+    return _convolve(x, kernel, stride), (x, kernel)
 
 
 def _backward(stride: int, residuals: tuple[Array, Array], g: Array) -> tuple[Array, Array]:
@@ -98,13 +113,21 @@ convolve.defvjp(_forward, _backward)
 @jax.custom_vjp
 def upsample_and_convolve(x: Array, kernel: Array) -> Array:
     """Double x [N, H, W, I] (nearest neighbour), reflect-pad by 1, convolve with [3, 3, I, O]."""
-    return jax.lax.platform_dependent(x, kernel, cpu=convolve_doubled, default=double_plainly)
+    return _upsample_and_convolve(x, kernel)
+
+
+def _upsample_and_convolve(x: Array, kernel: Array) -> Array:
+    form = _in_float32(convolve_doubled)
+    return jax.lax.platform_dependent(x, kernel, cpu=form, default=double_plainly)
 
 
 upsample_and_convolve.defvjp(
-    lambda x, kernel: (upsample_and_convolve(x, kernel), (x, kernel)),
+    lambda x, kernel: (_upsample_and_convolve(x, kernel), (x, kernel)),
     lambda residuals, g: jax.lax.platform_dependent(
-        *residuals, g, cpu=_pull_back(convolve_doubled), default=_transpose(double_plainly)
+        *residuals,
+        g,
+        cpu=_pull_back(_in_float32(convolve_doubled)),
+        default=_transpose(double_plainly),
     ),
 )
 

@@ -94,7 +94,7 @@ def convolve_tiles(x: Array, kernel: Array, tile: int) -> Array:
     x = _fill_tiles(x, tile, t.taps - 1)
     products = jnp.matmul(_transform_data(t, x), _transform_kernel(t, kernel))
     rows, columns = -(-height // tile), -(-width // tile)
-    return _transform_back(t, products, (len(x), rows, columns))[:, :height, :width]
+    return _transform_back(t, products, (x.shape[0], rows, columns))[:, :height, :width]
 
 
 def _forward(x: Array, kernel: Array, tile: int) -> tuple[Array, tuple[Array, Array]]:
@@ -108,7 +108,7 @@ def _backward(tile: int, residuals: tuple[Array, Array], g: Array) -> tuple[Arra
     g = _fill_tiles(g, tile, 0)
     of_products = _transpose_back(t, g)
     of_data = jnp.einsum("pto,pio->pti", of_products, _transform_kernel(t, kernel))
-    of_x = _transpose_data(t, of_data, (len(g), g.shape[1] // tile, g.shape[2] // tile))
+    of_x = _transpose_data(t, of_data, (g.shape[0], g.shape[1] // tile, g.shape[2] // tile))
     data = _transform_data(t, _fill_tiles(x, tile, t.taps - 1))
     of_kernel = _transpose_kernel(t, jnp.einsum("pti,pto->pio", data, of_products))
     return of_x[:, : x.shape[1], : x.shape[2]], of_kernel

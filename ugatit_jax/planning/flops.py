@@ -13,7 +13,8 @@ def count_flops(jaxpr: Any) -> float:
 
     What is multiplied with padding or with holes of a dilation does not count, nor does element-
     wise work, which other units of the chips do. A scan counts as often as it runs, the largest
-    branch of a condition, one round of an open loop, and a `shard_map` on all its devices.
+    branch of a condition, the form for devices that have none of their own, one round of an open
+    loop, and a `shard_map` on all its devices.
     """
     total = 0.0
     for equation in jaxpr.eqns:
@@ -22,6 +23,9 @@ def count_flops(jaxpr: Any) -> float:
             total += _of_dot(equation)
         elif name == "conv_general_dilated":
             total += _of_convolution(equation)
+        elif name == "cond" and None in (params.get("branches_platforms") or ()):
+            plain = params["branches_platforms"].index(None)
+            total += count_flops(params["branches"][plain].jaxpr)
         elif name == "cond":
             total += max(count_flops(branch.jaxpr) for branch in params["branches"])
         else:
