@@ -41,7 +41,9 @@ def plot_kids(
             label=f"untranslated, {title}",
         )
         if target_half:
-            axes.axhline(100 * target_half[direction], color=colour, linestyle=":", linewidth=1)
+            label = f"half of the target, {title}"
+            half = 100 * target_half[direction]
+            axes.axhline(half, color=colour, linestyle=":", linewidth=1, label=label)
     best = min(points, key=lambda point: sum(point[way]["mean"] for way in directions))["step"]
     axes.axvline(best, color="grey", linestyle=":", label=f"best, step {best:,}")
     subsets = "{subsets} subsets of {subset_size:,}".format(**points[-1][directions[0]])
