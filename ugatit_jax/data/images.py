@@ -1,9 +1,8 @@
 """The edge between picture files and arrays: read, fit to a size, change the range of values."""
 
-import contextlib
 import functools
 import io
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any, TypeVar
 
 import numpy as np
@@ -162,7 +161,7 @@ def find_images(folder: AnyPath) -> tuple[list[AnyPath], int]:
     """What `list_images` returns, and how many pictures it leaves out."""
     if not folder.is_dir():
         raise InputError(f"no folder {folder}: give one that holds pictures")
-    files = _walk(folder) if isinstance(folder, Path) else list_files(folder)
+    files = list_files(folder)
     marked = {file.parent for file in files if file.name == NO_MEDIA and file.parent.parts}
     pictures = [file for file in files if file.suffix.lower() in EXTENSIONS]
     shown = [
@@ -173,22 +172,3 @@ def find_images(folder: AnyPath) -> tuple[list[AnyPath], int]:
     ]
     found = [folder / picture for picture in sorted(shown, key=PurePath.as_posix)]
     return found, len(pictures) - len(found)
-
-
-def _walk(root: Path) -> list[PurePath]:
-    """Return the paths, from `root`, of all files in it; links are followed, but not in circles."""
-    found: list[PurePath] = []
-
-    def visit(folder: Path, above: frozenset[Path]) -> None:
-        if (real := folder.resolve()) in above:
-            return
-        with contextlib.suppress(PermissionError):  # of a folder that is not the user's
-            for path in list(folder.iterdir()):
-                with contextlib.suppress(PermissionError):
-                    if path.is_dir():
-                        visit(path, above | {real})
-                    elif path.is_file():
-                        found.append(path.relative_to(root))
-
-    visit(root, frozenset())
-    return found

@@ -5,6 +5,7 @@ methods, and gcsfs carries them out; orbax takes both kinds. None of it imports 
 """
 
 import argparse
+import contextlib
 import functools
 import hashlib
 import logging
@@ -152,8 +153,29 @@ def read_bytes(path: AnyPath) -> bytes:
 
 
 def list_files(folder: AnyPath) -> list[PurePath]:
-    """Return the paths, from `folder`, of all files in it and in the folders in it."""
+    """Return the paths, from `folder`, of all files in it and in the folders in it.
+
+    Links are followed, but not in circles.
+    """
     if isinstance(folder, Path):
-        return [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+        return _walk(folder)
     root = PurePosixPath(str(folder).removeprefix("gs://"))
     return [PurePosixPath(name).relative_to(root) for name in _gcs().find(str(folder))]
+
+
+def _walk(root: Path) -> list[PurePath]:
+    found: list[PurePath] = []
+
+    def visit(folder: Path, above: frozenset[Path]) -> None:
+        if (real := folder.resolve()) in above:
+            return
+        with contextlib.suppress(PermissionError):  # of a folder that is not the user's
+            for path in list(folder.iterdir()):
+                with contextlib.suppress(PermissionError):
+                    if path.is_dir():
+                        visit(path, above | {real})
+                    elif path.is_file():
+                        found.append(path.relative_to(root))
+
+    visit(root, frozenset())
+    return found
