@@ -58,10 +58,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     run.add_argument("--data", default="", help="another data set than that of the training")
     run.add_argument("--limit", type=int, help="test pictures per domain; default: all")
+    run.add_argument(
+        "--held-out",
+        action="store_true",
+        help="only the test pictures that KID while training left alone (config.eval.held_out)",
+    )
     args = parser.parse_args(argv)
 
     set_up_jax()
-    of_run: dict[str, Any] = {"step": args.step, "data": args.data, "limit": args.limit}
+    of_run: dict[str, Any] = {
+        "step": args.step,
+        "data": args.data,
+        "limit": args.limit,
+        "held_out": args.held_out,
+    }
     common: dict[str, Any] = {
         "features": args.features,
         "out": args.out,
@@ -73,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _, folder = evaluate_run(args.paths[0], **of_run, **common)
     elif len(args.paths) > 3:
         raise InputError(f"{len(args.paths)} folders; give RUN_DIR, or TRANSLATED TARGET [SOURCE]")
-    elif given := [f"--{name}" for name, value in of_run.items() if value]:
+    elif given := [f"--{name.replace('_', '-')}" for name, value in of_run.items() if value]:
         raise InputError(f"{', '.join(given)} is for a run, and these are folders: leave it out")
     else:
         _, folder = evaluate_folders(*args.paths, **common)

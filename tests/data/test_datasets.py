@@ -187,3 +187,13 @@ def test_unknown_tfds_name_gets_suggestions(name: str, options: int) -> None:
         datasets.open_dataset(config(f"tfds:{name}"))
     assert str(raised.value).count("tfds:cycle_gan/") == options
     assert "tfds:cycle_gan/horse2zebra" in str(raised.value)
+
+
+def test_a_share_is_held_out_by_name_so_that_pairs_stay_together() -> None:
+    names = [f"{i}.png" for i in range(400)]
+    domain = datasets.Domain(names, [b""] * 400)
+    kept, held = domain.held_out(0.25)
+    assert sorted(kept.names + held.names) == sorted(names) and 70 < len(held) < 130
+    other = datasets.Domain([name.replace("png", "jpg") for name in reversed(names)], [b""] * 400)
+    assert {n[:-4] for n in other.held_out(0.25)[1].names} == {n[:-4] for n in held.names}
+    assert domain.held_out(0.0)[0] == domain

@@ -399,6 +399,21 @@ def test_several_runs_are_put_into_one_table(
         main([str(run_dir), str(other), "--features=efficientnet-lite0"])
 
 
+def test_only_the_held_out_pictures_are_scored_if_asked(run_dir: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="held no test pictures out"):
+        evaluate_run(run_dir, held_out=True)
+    config = load_config(run_dir / "config.json")
+    config.eval.held_out = 0.6
+    save_config(config, run_dir / "config.json")
+    domain = write_domain(tmp_path / "data" / "testA", NAMES)
+    held = domain.held_out(0.6)[1].names
+    assert 1 < len(held) < len(NAMES)
+    report, folder = evaluate_run(run_dir, features="efficientnet-lite0", held_out=True)
+    assert report["scored"]["test A"] == {"scored": len(held), "found": len(NAMES)}
+    found = sorted(x.relative_to(folder / "a2b").as_posix() for x in folder.glob("a2b/**/*.png"))
+    assert found == sorted(held)
+
+
 @pytest.mark.parametrize(
     ("argv", "message"),
     [

@@ -68,6 +68,7 @@ OTHERS: dict[str, Any] = {
     "samples.count": 1,
     "eval.every": 2,
     "eval.pictures": 2,
+    "eval.held_out": 0.25,
     "eval.features": "efficientnet-lite0",
     "checkpoint.every": 2,
     "checkpoint.keep": 1,

@@ -32,7 +32,11 @@ _RULES = (
         "eval.every",
         "checkpoint.keep_every",
     ),
-    Rule(("train.beta1", "train.beta2", "train.ema_decay"), lambda v: 0 <= v < 1, "in [0, 1)"),
+    Rule(
+        ("train.beta1", "train.beta2", "train.ema_decay", "eval.held_out"),
+        lambda v: 0 <= v < 1,
+        "in [0, 1)",
+    ),
     Rule(("data.load_scale",), lambda v: v >= 1 and math.isfinite(v), "1 or more"),
     rules.one_of("dtype", ("auto", *DTYPES)),
     rules.one_of("train.remat", REMAT),

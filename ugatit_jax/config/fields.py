@@ -122,6 +122,9 @@ def shared() -> ConfigDict:
     evaluation.every = 10_000
     # Test pictures of each domain at most. The paper's sets have about 100.
     evaluation.pictures = 1_000
+    # Share of the test pictures that KID while training leaves alone. `evaluate --held-out` scores
+    # these: then the best step is not scored by the pictures that chose it.
+    evaluation.held_out = 0.0
     # What KID looks at: "efficientnet-lite0", which comes with the program; "inception", downloaded
     # once; the path of Inception's file; or "auto": inception if it was downloaded, else the other.
     evaluation.features = "auto"

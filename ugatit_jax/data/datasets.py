@@ -10,7 +10,7 @@ import urllib.request
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -82,6 +82,19 @@ class Domain:
             names=[self.names[i] for i in chosen],
             sources=[self.sources[i] for i in chosen],
         )
+
+    def held_out(self, share: float) -> tuple["Domain", "Domain"]:
+        """These pictures without about a share of them, and that share.
+
+        By their names without extension: of two domains, pairs stay together.
+        """
+        out = []
+        for name in self.names:
+            stem = PurePath(name).with_suffix("").as_posix()
+            number = hashlib.sha256(stem.encode(errors="surrogateescape")).digest()[:4]
+            out.append(int.from_bytes(number) < share * 2**32)
+        kept, held = ([i for i, is_out in enumerate(out) if is_out == x] for x in (False, True))
+        return self.take(kept), self.take(held)
 
     def first(self, count: int | None) -> "Domain":
         """The first `count` pictures; None: all of them."""

@@ -30,6 +30,7 @@ def evaluate_run(
     data: str = "",
     features: str = "auto",
     limit: int | None = None,
+    held_out: bool = False,
     out: AnyPath | None = None,
     overwrite: bool = False,
 ) -> tuple[Report, AnyPath]:
@@ -37,7 +38,9 @@ def evaluate_run(
 
     step: of the checkpoint; 'best', by its KID while training; None: the newest. data: another
     data set, as `config.data.source` names it. features: as `open_extractor` takes it. limit: at
-    most so many test pictures of each domain. out: where to write; None: RUN_DIR/evaluation/STEP.
+    most so many test pictures of each domain. held_out: only those that KID while training left
+    alone, so that a step that it chose is not scored by the pictures that chose it. out: where to
+    write; None: RUN_DIR/evaluation/STEP.
     Returns the report and the folder that everything was written to. Raises `InputError` for a bad
     run directory or data set, and where a report on something else would be overwritten.
     """
@@ -47,8 +50,13 @@ def evaluate_run(
     config = run.data
     # A number may name the best step, too; the newest was not chosen.
     chosen = step is not None and "best" in checkpoint["is"] and data in ("", config.source)
+    if held_out and not run.eval.held_out:
+        raise InputError(
+            f"{run_dir} held no test pictures out: train with config.eval.held_out, or leave out "
+            "--held-out"
+        )
     config.source = data or config.source
-    test = _test_pictures(config, limit)
+    test = _test_pictures(config, limit, run.eval.held_out if held_out else None)
     extractor = open_extractor(features, config.cache_dir)
     folder = out or run_dir / "evaluation" / str(translator.step)
     report: Report = {
@@ -56,7 +64,7 @@ def evaluate_run(
         "method": run.method,
         "parameters": sum(x.size for x in jax.tree.leaves(next(iter(translator.weights.values())))),
         "checkpoint": checkpoint,
-        "chosen_on_these_pictures": chosen,
+        "chosen_on_these_pictures": chosen and not held_out,
         "data": config.source,
         "image_size": list(translator.image_size),
         "scored": test.counts,
@@ -111,7 +119,8 @@ class _TestPictures:
     counts: dict[str, dict[str, int]]
 
 
-def _test_pictures(data: ConfigDict, limit: int | None) -> _TestPictures:
+def _test_pictures(data: ConfigDict, limit: int | None, share: float | None) -> _TestPictures:
+    """share: None: all of them; or the held out ones, if that share was."""
     if limit is not None and limit < 1:
         raise InputError(f"--limit {limit} leaves no pictures: give 1 or more")
     dataset = open_dataset(data)
@@ -120,9 +129,12 @@ def _test_pictures(data: ConfigDict, limit: int | None) -> _TestPictures:
         dataset = scan(dataset, skip_bad=True)
     if not (dataset.test_a or dataset.test_b):
         raise InputError(f"no test pictures in {data.source}: put some into its testA and testB")
+    chosen = {"a": dataset.test_a, "b": dataset.test_b}
+    if share is not None:
+        chosen = {name: domain.held_out(share)[1] for name, domain in chosen.items()}
     domains = {
         name: dataclasses.replace(domain.first(limit), size=tuple(data.image_size))
-        for name, domain in (("a", dataset.test_a), ("b", dataset.test_b))
+        for name, domain in chosen.items()
     }
     counts = {
         f"test {name.upper()}": {"scored": len(domain), "found": found[name]}

@@ -99,7 +99,7 @@ def notes(report: Report) -> list[str]:
             f"Step {report['checkpoint']['step']:,} was chosen: of all saved steps it had the "
             "lowest KID, on test pictures that are among these. So its scores here are better than "
             "on pictures that nothing was chosen by, the more so the fewer there are. To report "
-            "them, score other pictures (--data), or the newest step."
+            "them, score other pictures (--data, --held-out), or the newest step."
         )
     for scores in report["directions"].values():
         for what, why in scores.get("unpaired", {}).items():

@@ -47,7 +47,10 @@ class KidCurve:
         """
         if not options.every:
             return None
-        domains = {"a": dataset.test_a, "b": dataset.test_b}
+        domains = {
+            name: domain.held_out(options.held_out)[0]
+            for name, domain in (("a", dataset.test_a), ("b", dataset.test_b))
+        }
         if min(map(len, domains.values())) < 2:
             say("no KID while training: it takes 2 test pictures of each domain")
             return None
