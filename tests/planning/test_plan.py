@@ -17,6 +17,7 @@ from steps import creator
 
 from benchmarks import plan_table
 from ugatit_jax import plan
+from ugatit_jax.config.fields import get_config
 from ugatit_jax.console.errors import InputError
 from ugatit_jax.devices.sharding import make_mesh, replicated
 from ugatit_jax.planning.chips import GIB, TPUS, find_gpu
@@ -291,3 +292,28 @@ def test_a_step_is_compiled_for_tpus_as_the_readme_says(
     table, one_row = tmp_path / "plan.md", ["--per_chip=1", "--networks=light"]
     plan_table.main([*argv, "--topologies=v5e:2x4", *one_row, f"--out={table}"])
     assert "| 8 × v5e:2x4 | light | 1 |" in table.read_text() and "| 1.25 |" in table.read_text()
+
+
+def test_a_method_without_a_lighter_form_has_other_ways_to_fit() -> None:
+    config = get_config("cyclegan")
+    config.train.batch_size = 4
+    target = Target("v5e:2x2", 1, [None] * 4, V5E)
+    found = list(candidates(config, target, state_fits=True))
+    assert found[0] == {"train.remat": "convolutions"}
+    assert not any(field.startswith("model.") for changes in found for field in changes)
+
+
+def test_a_cyclegan_is_planned_too(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    fields = ["model.base_width=4", "model.residual_blocks=1", "data.image_size=(32, 32)"]
+    command = [f"--config={ROOT / 'configs' / 'default.py'}:cyclegan", "--topology=cpu", "--json"]
+    command += [f"--config.{field}" for field in [*fields, "train.batch_size=8"]]
+    assert plan.main(command) == 0
+    figures = json.loads(capsys.readouterr().out)["figures"]
+    # Two generators and discriminators, each with Adam's two moments.
+    assert figures["memory"]["optimizer"] == pytest.approx(
+        2 * figures["memory"]["parameters"], 0.01
+    )
+    assert figures["flops"] > 0

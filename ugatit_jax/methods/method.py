@@ -76,6 +76,8 @@ class Method(abc.ABC):
     looks: ClassVar[tuple[str, ...]] = ()
     # What the progress bar shows, {short name: 'PLAYER/TERM'}.
     shown: ClassVar[Mapping[str, str]] = {}
+    # Fields that make its networks much smaller, for whom they do not fit.
+    lighter: ClassVar[dict[str, Any]] = {}
     # Where its discriminators look, as titles; `judge` then returns such maps.
     judges: ClassVar[tuple[str, ...]] = ()
     # Size of the style vector that a translation takes; 0: it takes none.

@@ -58,6 +58,7 @@ class UGATIT(Method):
     image_size: tuple[int, int]
 
     looks = ("attention",)
+    lighter = ugatit_fields.VARIANTS["light"]
     shown = MappingProxyType(
         {
             "D": "discriminator/adversarial",

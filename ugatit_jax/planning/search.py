@@ -12,7 +12,9 @@ from ml_collections import ConfigDict
 
 from ugatit_jax.config.checks import check_config
 from ugatit_jax.config.flags import override
+from ugatit_jax.config.records import flatten
 from ugatit_jax.console.errors import InputError
+from ugatit_jax.methods import find_method
 from ugatit_jax.planning.compiled_step import Figures, measure
 from ugatit_jax.planning.report import as_dict, describe, summarize
 from ugatit_jax.planning.roofline import fits
@@ -95,10 +97,11 @@ def candidates(config: ConfigDict, target: Target, state_fits: bool) -> Iterator
             if per_chip % parts == 0:
                 yield again | {"train.accumulate": parts}
             parts *= 2
-    if not config.model.light:
-        yield {"model.light": True}
+    lighter = find_method(config.method).lighter
+    if lighter.items() - flatten(config).items():
+        yield lighter
         if again:
-            yield {"model.light": True} | again
+            yield lighter | again
     whole = {"train.accumulate": 1} if train.accumulate > 1 else {}
     if per_chip > 1 and state_fits:
         yield again | whole | {"train.batch_size": chips}
