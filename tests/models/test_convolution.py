@@ -1,13 +1,14 @@
 """Every form of a convolution gives the same as XLA's own: values, gradients, and theirs."""
 
 import functools
+import re
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ugatit_jax.models import REMAT, convolution, winograd
+from ugatit_jax.models import REMAT, Generator, convolution, winograd
 from ugatit_jax.models.convolution import Form
 from ugatit_jax.planning.flops import count_traced
 
@@ -205,3 +206,12 @@ def test_a_program_for_any_number_of_pictures_can_be_exported(
     x, kernel = (a.astype(np.float32) for a in arguments((3, *x_shape[1:]), kernel_shape))
     theirs = jax.jit(expected)(x, kernel)
     np.testing.assert_allclose(program.call(x, kernel), theirs, atol=1e-5 * np.abs(theirs).max())
+
+
+def test_a_float32_generator_rounds_nothing_on_a_tpu() -> None:
+    generator = Generator(base_width=4, residual_blocks=1, light=True)
+    x = jax.ShapeDtypeStruct((1, 16, 16, 3), jnp.float32)
+    params = jax.eval_shape(generator.init, jax.random.key(0), x)
+    text = jax.export.export(jax.jit(generator.apply), platforms=["tpu"])(params, x).mlir_module()
+    products = re.findall(r"stablehlo\.(?:convolution|dot_general).*", text)
+    assert len(products) > 10 and all("HIGHEST" in line for line in products)

@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
+from ugatit_jax.models.convolution import precision_of
 from ugatit_jax.models.layers import Initializer, spectral_sigma
 
 
@@ -67,7 +68,8 @@ class LinearClassifier(nn.Module):
         raw = self.param("kernel", self.kernel_init, (1, 1, x.shape[-1], 1))
         kernel = raw / spectral_sigma(self, raw) if self.spectral_norm else raw
         raw, kernel = raw.reshape(-1), kernel.reshape(-1)
+        logits = jnp.matmul(x, kernel, precision=precision_of(x))
         if not self.use_bias:
-            return x @ kernel, raw
+            return logits, raw
         bias = self.param("bias", nn.initializers.zeros, (1,))
-        return x @ kernel + bias, kernel + bias
+        return logits + bias, kernel + bias

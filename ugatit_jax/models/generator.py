@@ -12,6 +12,7 @@ from jax.typing import DTypeLike
 
 from ugatit_jax.models.attention import ClassAttention
 from ugatit_jax.models.conventions import Conventions
+from ugatit_jax.models.convolution import precision_of
 from ugatit_jax.models.layers import Conv, Initializer, ResidualBlock, RowParallelDense, UpSample
 from ugatit_jax.models.normalization import InstanceNorm
 
@@ -106,7 +107,8 @@ class StyleMLP(nn.Module):
             "kernel_init": self.kernel_init,
             "dtype": self.dtype,
         }
-        dense = functools.partial(nn.Dense, **fields)
+        precision = precision_of(jnp.zeros((), self.dtype))
+        dense = functools.partial(nn.Dense, precision=precision, **fields)
         if self.light:
             x = dense(name="fc_0")(x.mean((1, 2)))
         else:  # 268 million weights at 256 px, 96 % of all
