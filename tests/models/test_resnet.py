@@ -11,7 +11,7 @@ import torch
 from pytorch_golden import nhwc
 
 from ugatit_jax.interop import cyclegan
-from ugatit_jax.models import layers
+from ugatit_jax.models import convolution
 from ugatit_jax.models.resnet import ResnetGenerator
 
 
@@ -81,9 +81,9 @@ def test_doubling_convolution_is_pytorchs_transposed_one(size: tuple[int, int]) 
     turned = kernel[:, :, ::-1, ::-1].transpose(2, 3, 0, 1)
     with jax.enable_x64(True):
         for form in (
-            layers.convolve_doubling,  # by parts, on this device
-            layers.convolve_doubling_by_parts,
-            layers.convolve_doubling_dilated,  # what other devices do
+            convolution.convolve_doubling,  # by parts, on this device
+            convolution.convolve_doubling_by_parts,
+            convolution.convolve_doubling_dilated,  # what other devices do
         ):
             ours = form(jnp.asarray(nhwc(x)), jnp.asarray(turned))
             np.testing.assert_allclose(ours, nhwc(expected.numpy()), atol=1e-12)

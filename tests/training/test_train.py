@@ -249,7 +249,8 @@ def test_the_moving_average(straight: Path) -> None:
 
 
 def test_sample_grids(straight: Path) -> None:
-    files = sorted((straight / "samples").iterdir())
+    film, *files = sorted((straight / "samples").iterdir())
+    assert film.name == "evolution.webp"
     assert [file.name for file in files] == ["step_0000002.png", "step_0000004.png"]
     first, last = (np.asarray(Image.open(file)) for file in files)
     assert first.shape == last.shape

@@ -136,7 +136,7 @@ class KidCurve:
             "untranslated": {way: kid(self._real[way[0]], self._real[way[-1]]).mean for way in ways}
         }
         halved = {way: halves(self._real[way[-1]]) for way in ways}
-        if min(len(half) for half, _ in halved.values()) > 1:
+        if min(len(half) for both in halved.values() for half in both) > 1:
             found["target_half"] = {way: kid(*halved[way]).mean for way in ways}
         return found
 
