@@ -290,6 +290,7 @@ def test_two_power_iterations_per_step(case: str) -> None:
 
 
 # Its penalty looks at the whole batch; the terms of all kinds are compared with the recorded ones.
+@pytest.mark.slow
 def test_a_kind_with_penalty_trains(tiny_config: Callable[[], ConfigDict]) -> None:
     config = tiny_config()
     config.update_from_flattened_dict(PRESETS["tensorflow"] | {"loss.kind": "dragan"})
