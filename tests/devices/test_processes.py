@@ -232,7 +232,7 @@ def test_one_process_writes(straight: Path) -> None:
     assert len(start["devices"]) == 8
     assert steps_in(straight) == {1, 2, 3, 4}
     grids = sorted(path.name for path in (straight / "samples").iterdir())
-    assert grids == ["step_0000002.png", "step_0000004.png"]
+    assert grids == ["evolution.webp", "step_0000002.png", "step_0000004.png"]
 
 
 @pytest.mark.cluster
