@@ -216,7 +216,7 @@ def scan(dataset: Dataset, skip_bad: bool) -> Dataset:
     """
     broken = find_broken(dataset)
     kept = leave_out(dataset, broken, skip_bad)
-    if errors := [error for of_split in broken.values() for error in of_split.values()]:
+    if errors := errors_of(broken):
         print(f"left out {len(errors)} unreadable pictures:", *errors, sep="\n", flush=True)
     return kept
 
@@ -252,6 +252,11 @@ def find_broken(dataset: Dataset, index: int = 0, count: int = 1) -> Broken:
     return broken
 
 
+def errors_of(broken: Broken) -> list[str]:
+    """Say what is wrong with each picture, in a line."""
+    return [error for of_split in broken.values() for error in of_split.values()]
+
+
 def leave_out(dataset: Dataset, broken: Broken, skip_bad: bool) -> Dataset:
     """Return the data set without its broken pictures.
 
@@ -260,7 +265,7 @@ def leave_out(dataset: Dataset, broken: Broken, skip_bad: bool) -> Dataset:
     """
     if not any(broken.values()):
         return dataset
-    errors = [error for of_split in broken.values() for error in of_split.values()]
+    errors = errors_of(broken)
     report = "\n".join(errors)
     if not skip_bad:
         raise InputError(

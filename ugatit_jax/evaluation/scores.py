@@ -18,7 +18,7 @@ from ugatit_jax.data import images
 from ugatit_jax.data.datasets import Domain
 from ugatit_jax.metrics.features import FeatureExtractor
 from ugatit_jax.metrics.fid import fid
-from ugatit_jax.metrics.kid import kid, mean_kid
+from ugatit_jax.metrics.kid import halves, kid, mean_kid
 from ugatit_jax.metrics.similarity import feature_distance, l1, ssim
 
 Scores = dict[str, Any]  # of one direction, as a report keeps them, ready for JSON
@@ -63,8 +63,7 @@ def score(
     cannot be computed are None.
     """
     before = None if source is None else source.features
-    order = np.random.RandomState(0).permutation(len(target.features))
-    half, other = (target.features[np.sort(part)] for part in np.array_split(order, 2))
+    half, other = halves(target.features)
     rows = {
         "translated": _against_target(translated.features, target.features, before),
         "target_half": _against_target(half, other, before),

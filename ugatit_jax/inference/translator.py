@@ -18,7 +18,7 @@ from ugatit_jax.devices.sharding import make_mesh, map_in_batches, replicated
 from ugatit_jax.inference.fit import Fitted, check_mode, fit_alpha, fit_picture
 from ugatit_jax.inference.mapped import BATCH, MappedTranslation, draw_style
 from ugatit_jax.methods import build_method
-from ugatit_jax.methods.method import Method
+from ugatit_jax.methods.method import BACK, Method
 from ugatit_jax.models import DTYPES
 from ugatit_jax.runs.checkpoints import Step, restore_weights
 
@@ -219,19 +219,15 @@ class Translator:
         known = self.method.directions
         if direction not in known:
             raise InputError(f"no direction {direction!r}: choose {' or '.join(known)}")
-        if cycle and self._back(direction) not in known:
+        if cycle and BACK[direction] not in known:
             raise InputError(f"there is no way back from {direction}: leave out the cycle")
-        for needed in (direction, self._back(direction)) if cycle else (direction,):
+        for needed in (direction, BACK[direction]) if cycle else (direction,):
             if needed not in self.weights:
                 there = " and ".join(self.weights)
                 raise InputError(
                     f"these weights have no generator {needed}: they are of {there} alone"
                 )
         check_mode(fit, self.method.any_size)
-
-    @staticmethod
-    def _back(direction: str) -> str:
-        return {"a2b": "b2a", "b2a": "a2b"}[direction]
 
     def prepare(self, picture: Picture, fit: str = "crop") -> Fitted:
         """Fit one picture, as calling the translator takes it, for `translate`; in any thread."""
@@ -249,7 +245,7 @@ class Translator:
         cycle: translate back, too, from the translation before it is rounded to whole values. seed:
         of the pictures' styles, for a method that has them.
         """
-        ways = (direction, self._back(direction)) if cycle else (direction,)
+        ways = (direction, BACK[direction]) if cycle else (direction,)
         count = itertools.count()
         for _, group in itertools.groupby(fitted, lambda one: one.tiles[0].shape):
             waiting: deque[Fitted] = deque()

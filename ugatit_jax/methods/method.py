@@ -26,6 +26,7 @@ Params = dict[str, Any]  # {group: tree of parameters}
 Batch = dict[str, Array]  # {input: [N, H, W, 3], float in [-1, 1]}
 Terms = dict[str, Array]  # {name: scalar}
 DIRECTIONS = ("a2b", "b2a")
+BACK = {"a2b": "b2a", "b2a": "a2b"}  # the direction that leads back
 
 
 @dataclass(frozen=True)

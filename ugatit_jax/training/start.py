@@ -55,7 +55,7 @@ def prepare(
         training = _identify(config, workdir, method, dataset, broken, before, changed)
         same["config"] = training.identity.config
         same["what KID looks at"] = training.identity.features
-    if errors := [error for of_split in broken.values() for error in of_split.values()]:
+    if errors := datasets.errors_of(broken):
         say("\n".join([f"left out {len(errors)} unreadable pictures:", *errors]))
     return training
 
