@@ -13,7 +13,14 @@ from jax.typing import DTypeLike
 from ugatit_jax.models.attention import ClassAttention
 from ugatit_jax.models.conventions import Conventions
 from ugatit_jax.models.convolution import precision_of
-from ugatit_jax.models.layers import Conv, Initializer, ResidualBlock, RowParallelDense, UpSample
+from ugatit_jax.models.layers import (
+    Conv,
+    Initializer,
+    ResidualBlock,
+    RowParallelDense,
+    UpSample,
+    apply_in_turn,
+)
 from ugatit_jax.models.normalization import InstanceNorm
 
 
@@ -69,8 +76,8 @@ class Generator(nn.Module):
         for i in (1, 2):
             x = conv(width * 2**i, 3, stride=2, padding=1, name=f"down_{i}")(x)
             x = nn.relu(InstanceNorm(conventions, name=f"down_norm_{i}")(x))
-        for i in range(self.residual_blocks):
-            x = ResidualBlock(conv, conventions, name=f"encoder_{i}")(x)
+        block = ResidualBlock(conv, conventions, parent=None)
+        x = apply_in_turn(self, block, "encoder", self.residual_blocks, x)
 
         attend = ClassAttention(
             conv, nn.relu, self.kernel_init, shared=conventions.shared_cam, name="cam"
@@ -80,8 +87,7 @@ class Generator(nn.Module):
             self.light, use_bias, self.kernel_init, self.dtype, self.split_over, name="mlp"
         )(x)
 
-        for i in range(self.residual_blocks):
-            x = ResidualBlock(conv, conventions, name=f"decoder_{i}")(x, style)
+        x = apply_in_turn(self, block, "decoder", self.residual_blocks, x, style)
         for i in (0, 1):
             x = UpSample(conv, conventions, width * 2 ** (1 - i), name=f"up_{i}")(x)
         x = conv(3, 7, padding=3, name="to_rgb")(x).astype(cam_logits.dtype)

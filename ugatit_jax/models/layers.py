@@ -46,13 +46,16 @@ class Conv(nn.Module):
         """Return [N, H', W', features], H' = (padded H - kernel_size) // stride + 1."""
         shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape)
-        if self.spectral_norm:
-            kernel = kernel / spectral_sigma(self, kernel)
+        sigma = spectral_sigma(self, kernel) if self.spectral_norm else None
         x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
         if self.upsample:
             x = upsample_and_convolve(x, kernel)
         else:
             x = convolve(pad(x, self.padding, self.padding_mode), kernel, self.stride)
+        if sigma is not None:
+            # Of the result, not of the kernel: 32 million weights are many more than the results
+            # of a global discriminator's widest layer, and the gradient would read them again.
+            x = (x / sigma).astype(self.dtype)
         if self.use_bias:
             bias = self.param("bias", nn.initializers.zeros, (self.features,))
             x = x + bias.astype(self.dtype)
@@ -134,6 +137,36 @@ class ResidualBlock(nn.Module):
         y = nn.relu(normalize(y, "norm_0"))
         y = self.conv(features, 3, padding=1, name="conv_1")(y)
         return x + normalize(y, "norm_1")
+
+
+def apply_in_turn(
+    module: nn.Module, block: nn.Module, name: str, times: int, x: Array, *others: Any
+) -> Array:
+    """Apply equal blocks with parameters of their own, NAME_0, NAME_1 and so on, one after another.
+
+    In a loop, so that one of them is compiled and not all.
+
+    Args:
+      module: whose blocks they are; this is called in its `__call__`.
+      block: of no module, without variables other than parameters.
+      name: of the blocks in the module's parameters.
+      times: how many there are.
+      x: what goes through all of them, and keeps its shape.
+      others: the blocks' other arguments, the same for all.
+    """
+    names = [f"{name}_{i}" for i in range(times)]
+    if module.is_initializing():
+        for each in names:
+            x = block.clone(parent=module, name=each)(x, *others)
+        return x
+    params = module.variables["params"]
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(params[each] for each in names))
+
+    def apply_one(x: Array, params: Any) -> tuple[Array, None]:
+        return block.apply({"params": params}, x, *others), None
+
+    with jax.named_scope(name):
+        return jax.lax.scan(apply_one, x, stacked)[0]
 
 
 class UpSample(nn.Module):

@@ -1,43 +1,63 @@
 """The arithmetic of a program before it is compiled: matrix products and convolutions, exactly."""
 
 import math
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jax.extend.core import jaxprs_in_params
 
 
-def count_flops(jaxpr: Any) -> float:
-    """Return the FLOPs of the products in a jaxpr; a multiplication with an addition is two.
+class Product(NamedTuple):
+    """A matrix product or a convolution of a program."""
+
+    scope: str  # where in the program: "transpose(jvp(Generator))/down_0"
+    times: int  # that it runs, on all devices
+    flops: float  # of one of them; a multiplication with an addition is two
+    bytes: int  # of its operands and its result
+
+
+def find_products(jaxpr: Any, scope: str = "", times: int = 1) -> Iterator[Product]:
+    """Yield the products of a jaxpr.
 
     What is multiplied with padding or with holes of a dilation does not count, nor does element-
     wise work, which other units of the chips do. A scan counts as often as it runs, the largest
     branch of a condition, the form for devices that have none of their own, one round of an open
     loop, and a `shard_map` on all its devices.
     """
-    total = 0.0
     for equation in jaxpr.eqns:
         name, params = equation.primitive.name, equation.params
-        if name == "dot_general":
-            total += _of_dot(equation)
-        elif name == "conv_general_dilated":
-            total += _of_convolution(equation)
+        inside = "/".join(filter(None, (scope, str(equation.source_info.name_stack))))
+        if name in COUNTS:
+            arrays = (each.aval for each in (*equation.invars, *equation.outvars))
+            moved = sum(array.size * array.dtype.itemsize for array in arrays)
+            yield Product(inside, times, COUNTS[name](equation), moved)
         elif name == "cond" and None in (params.get("branches_platforms") or ()):
             plain = params["branches_platforms"].index(None)
-            total += count_flops(params["branches"][plain].jaxpr)
+            yield from find_products(params["branches"][plain].jaxpr, inside, times)
         elif name == "cond":
-            total += max(count_flops(branch.jaxpr) for branch in params["branches"])
+            branches = (find_products(each.jaxpr, inside, times) for each in params["branches"])
+            yield from max(map(list, branches), key=_sum_flops)
         else:
-            inside = sum(count_flops(inner) for inner in jaxprs_in_params(params))
+            again = times
             if name == "scan":
-                inside *= params["length"]
+                again *= params["length"]
             elif name == "shard_map":
-                inside *= math.prod(
+                again *= math.prod(
                     params["mesh"].shape[axis] for axis in params["newly_manual_axes"]
                 )
-            total += inside
-    return total
+            for inner in jaxprs_in_params(params):
+                yield from find_products(inner, inside, again)
+
+
+def count_flops(jaxpr: Any) -> float:
+    """Return the FLOPs of the products in a jaxpr, exactly."""
+    return _sum_flops(find_products(jaxpr))
+
+
+def _sum_flops(products: Iterable[Product]) -> float:
+    return sum(each.times * each.flops for each in products)
 
 
 def _of_dot(equation: Any) -> float:
@@ -75,6 +95,12 @@ def _count_pairs(
     positions = np.arange(out)[:, None] * stride + np.arange(right) * dilation - padding
     inside = (positions >= 0) & (positions <= (left - 1) * left_dilation)
     return int((inside & (positions % left_dilation == 0)).sum())
+
+
+COUNTS: dict[str, Callable[[Any], float]] = {
+    "dot_general": _of_dot,
+    "conv_general_dilated": _of_convolution,
+}
 
 
 def count_traced(traced: jax.stages.Traced) -> float:

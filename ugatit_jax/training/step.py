@@ -80,17 +80,20 @@ def _step_on_device(
     metrics: Terms = {}
     all_optimizers = method.optimizers(train)
     for player in method.players(phase):
-        other = method.refresh(player.name, params, other)
+        with jax.named_scope("refresh"):  # names of parts of the step, for profilers
+            other = method.refresh(player.name, params, other)
         of_part = functools.partial(
             _of_part, player, params, other, fixed, lambda *part: kept or open_first_pass(*part)
         )
         found = sharding.over_microbatches(of_part, (batch, noise, seen), train.accumulate)
-        grads, terms = sharding.mean_over_devices(found, method.split)
+        with jax.named_scope("exchange"):
+            grads, terms = sharding.mean_over_devices(found, method.split)
         for group in player.moves:
-            updates, optimizers[group] = all_optimizers[group].update(
-                grads[group], optimizers[group], params[group]
-            )
-            params[group] = method.project(group, optax.apply_updates(params[group], updates))
+            with jax.named_scope(f"update/{group}"):
+                updates, optimizers[group] = all_optimizers[group].update(
+                    grads[group], optimizers[group], params[group]
+                )
+                params[group] = method.project(group, optax.apply_updates(params[group], updates))
         metrics |= {f"{player.name}/{name}": term for name, term in terms.items()}
 
     ema = state.ema

@@ -1,0 +1,309 @@
+"""Where the time, or the bytes, of a training step go, by layer and pass, beside the least needed.
+
+python -m benchmarks.account --config=configs/default.py:light --topology=v5e:2x4
+JAX_PLATFORMS=cpu python -m benchmarks.account --config=configs/demo.py
+
+With --topology: GB that the compiled program moves between one chip and its memory. Without: ms
+of this machine's processor by JAX's profiler, which on a CPU is best told of one core
+(`taskset -c 0`), where no two operations run at once. (Where libtpu is installed and no TPU is,
+the profiler crashes unless JAX is told what to look for.)
+
+The least: every product reads its operands and writes its result once; an update of parameters
+reads each with its gradient and two moments, and writes all but the gradient. Everything else is
+taken to be free, fused into these. Of time, the products' FLOPs at the rate of a large matrix
+product, or these bytes at the rate of a large copy, whichever takes longer; faster forms of a
+convolution (Winograd) can be below.
+"""
+
+import argparse
+import functools
+import re
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from ugatit_jax.config.checks import check_config
+from ugatit_jax.config.flags import parse_experiment
+from ugatit_jax.console.errors import Parser, exit_on_input_error
+from ugatit_jax.devices import sharding
+from ugatit_jax.devices.runtime import keep_freed_memory
+from ugatit_jax.methods import build_method
+from ugatit_jax.methods.state import create_state
+from ugatit_jax.planning.flops import find_products
+from ugatit_jax.planning.hbm import find_counted, moved_bytes
+from ugatit_jax.planning.hlo import Function, Instruction, count_runs, read_program
+from ugatit_jax.planning.topology import find_target
+from ugatit_jax.training.step import jit_train_step
+
+PASSES = ("forward", "backward")
+UPDATE_BYTES = 7 * 4  # of a parameter: it, its gradient and two moments in, all but one out
+STEPS = 3
+OP_NAME = re.compile(r'op_name="(jit[^"]*)"')  # not that of an argument: "state.step"
+
+
+class Place(NamedTuple):
+    """Where in the step something is done."""
+
+    part: str  # a network, or what is neither pass of any: "update discriminators"
+    layer: str
+    pass_: str  # of PASSES, or ""
+
+
+def find_place(scope: str) -> Place:
+    """Read the name of an operation: "jit(step)/transpose(jvp(Generator))/encoder_1/conv_0/add"."""
+    match = re.search(r"(transpose\()?jvp\((\w*)\)+(?:/(.*))?", scope)
+    if match is None:
+        match = re.search(r"(?:^|/)(update/\w+|exchange|refresh)\b", scope)
+        return Place(match[1].replace("/", " ") if match else "rest", "", "")
+    backward, network, inside = match.groups()
+    if not network[:1].isupper():  # what is not in a module
+        return Place("losses", "", PASSES[bool(backward)])
+    modules = re.match(r"(?:(?!cond/|jit\()[a-z]\w*/)*", inside or "")
+    first, *others = modules[0].split("/")[:2] if modules else [""]
+    if first.startswith(("encoder", "decoder")):  # their blocks are all alike
+        first = re.sub(r"_\d+$", "", first)
+    layer = "/".join(filter(None, [first, *(re.sub(r"_\d+$", "", each) for each in others)]))
+    return Place(network, layer or "between layers", PASSES[bool(backward)])
+
+
+class Step(NamedTuple):
+    """A training step, traced."""
+
+    traced: Any
+    arguments: tuple[Any, ...]
+    params: dict[str, Any]  # by group
+    devices: int
+
+
+def trace(config: ConfigDict, devices: Sequence[jax.Device] | None, real: bool) -> Step:
+    """Trace the step of a config; real: with arrays to run it with."""
+    method = build_method(config, mapped=True)
+    mesh = sharding.training_mesh(method.split, config.mesh.model, devices)
+    create = functools.partial(create_state, build_method(config), config.train, config.seed)
+    state = sharding.create_on(mesh, create, method.split) if real else jax.eval_shape(create)
+    shape = (config.train.batch_size, *config.data.image_size, 3)
+    batch: Any = {name: jax.ShapeDtypeStruct(shape, np.uint8) for name in method.inputs}
+    if real:
+        batch = sharding.place_batch({name: np.zeros(shape, np.uint8) for name in batch}, mesh)
+    step = jit_train_step(method, config.train, config.seed, mesh, method.phases[-1], state)
+    arguments = (state, batch, method.fixed())
+    return Step(step.trace(*arguments), arguments, state.params, mesh.size)
+
+
+# --- The least ------------------------------------------------------------------------------------
+
+
+def least(step: Step, cost: Callable[[float, float], float]) -> dict[Place, float]:
+    """Return the least cost by place, of one device; cost: of FLOPs and bytes."""
+    found: dict[Place, float] = defaultdict(float)
+    for each in find_products(step.traced.jaxpr.jaxpr):
+        share = each.times / step.devices
+        found[find_place(f"{each.scope}/product")] += share * cost(each.flops, each.bytes)
+    for group, params in step.params.items():
+        size = sum(leaf.size for leaf in jax.tree.leaves(params))
+        found[Place(f"update {group}", "", "")] += cost(0, UPDATE_BYTES * size)
+    return found
+
+
+# --- Bytes, by compiling --------------------------------------------------------------------------
+
+
+def account_bytes(text: str) -> dict[Place, float]:
+    """Return the bytes of HBM that a TPU program moves, by place."""
+    program = read_program(text)
+    times = count_runs(program).times
+    found: dict[Place, float] = defaultdict(float)
+    for function in find_counted(program):
+        users = find_users(function)
+        for instruction in function.instructions.values():
+            moved = times[function.name] * moved_bytes(instruction, function, program)
+            if moved:
+                found[find_place(scope_of(instruction, function, users))] += moved
+    return found
+
+
+def find_users(function: Function) -> dict[str, list[str]]:
+    """Return who uses each instruction's result."""
+    users: dict[str, list[str]] = defaultdict(list)
+    for each in function.instructions.values():
+        for operand in each.operands:
+            users[operand].append(each.name)
+    return users
+
+
+def scope_of(instruction: Instruction, function: Function, users: dict[str, list[str]]) -> str:
+    """Return the name that the program gave an operation; of a move, that of its first user."""
+    while not (match := OP_NAME.search(instruction.attributes)):
+        if not users[instruction.name]:
+            return ""
+        instruction = function.instructions[users[instruction.name][0]]
+    return match[1]
+
+
+# --- Time, by running -----------------------------------------------------------------------------
+
+
+def account_time(step: Step) -> tuple[dict[Place, float], float]:
+    """Return seconds by place, and those of a whole step."""
+    compiled = step.traced.lower().compile()
+    program = read_program(compiled.as_text())
+    scopes = {
+        name: OP_NAME.search(each.attributes)
+        for function in program.values()
+        for name, each in function.instructions.items()
+    }
+    state, *rest = step.arguments
+    state, metrics = compiled(state, *rest)
+    jax.block_until_ready(metrics)
+    with tempfile.TemporaryDirectory() as folder:
+        with jax.profiler.trace(folder):
+            since = time.perf_counter()
+            for _ in range(STEPS):
+                state, metrics = compiled(state, *rest)
+                jax.block_until_ready((state, metrics))
+            whole = time.perf_counter() - since
+        found: dict[Place, float] = defaultdict(float)
+        for name, seconds in read_profile(Path(folder)):
+            match = scopes.get(name)
+            found[find_place(match[1] if match else "")] += seconds / STEPS
+    return found, whole / STEPS
+
+
+def read_profile(folder: Path) -> Iterator[tuple[str, float]]:
+    """Yield instructions that ran, and the seconds that they took."""
+    for file in folder.rglob("*.xplane.pb"):
+        for plane in jax.profiler.ProfileData.from_file(str(file)).planes:
+            for line in plane.lines:
+                for event in line.events:
+                    stats = dict(event.stats)
+                    operation = str(stats.get("hlo_op", ""))
+                    if operation and not operation.startswith(("call", "conditional", "while")):
+                        yield operation, event.duration_ns / 1e9
+
+
+def measure_rates() -> tuple[float, float]:
+    """Return this machine's FLOP/s of a large float32 product, and bytes/s of a large copy."""
+
+    def fastest(function: Callable[..., Any], *arguments: Any) -> float:
+        run = jax.jit(function)
+        run(*arguments).block_until_ready()
+        times = []
+        for _ in range(5):
+            since = time.perf_counter()
+            run(*arguments).block_until_ready()
+            times.append(time.perf_counter() - since)
+        return min(times)
+
+    matrix, long = jnp.ones((2048, 2048)), jnp.ones(2**26)
+    return 2 * 2048**3 / fastest(jnp.matmul, matrix, matrix), 2 * long.nbytes / fastest(
+        lambda x: x + 1, long
+    )
+
+
+# --- The table ------------------------------------------------------------------------------------
+
+
+def table(found: dict[Place, float], needed: dict[Place, float], unit: str, size: float) -> str:
+    """Return the account in Markdown, parts and layers that take most first.
+
+    size: of a unit. Layers that take less than a hundredth of all are told together.
+    """
+    columns = (*PASSES, "")
+    total = sum(found.values())
+
+    def amounts(of: dict[Place, float], rows: Sequence[Place]) -> list[float]:
+        return [sum(of.get(row._replace(pass_=name), 0.0) for row in rows) for name in columns]
+
+    def taken(rows: Sequence[Place]) -> float:
+        return sum(amounts(found, rows))
+
+    def line(name: str, rows: Sequence[Place]) -> str:
+        pairs = list(zip(amounts(found, rows), amounts(needed, rows), strict=True))
+        pairs.append((sum(had for had, _ in pairs), sum(least for _, least in pairs)))
+        cells = (
+            f"{had / size:.2f} ({least / size:.2f})" if had or least else "" for had, least in pairs
+        )
+        return f"| {name} | {' | '.join(cells)} |"
+
+    parts: dict[str, list[Place]] = defaultdict(list)
+    for row in sorted({place._replace(pass_="") for place in (*found, *needed)}):
+        parts[row.part].append(row)
+    lines = [f"| {unit} (least) | forward | backward | other | all |", "|---|---:|---:|---:|---:|"]
+    for part, rows in sorted(parts.items(), key=lambda each: -taken(each[1])):
+        large = sorted(
+            (row for row in rows if taken([row]) >= total / 100), key=lambda row: -taken([row])
+        )
+        lines.append(line(f"**{part}**", rows))
+        if len(rows) > 1:
+            lines += [line(row.layer, [row]) for row in large]
+            if small := [row for row in rows if row not in large]:
+                lines.append(line("other layers", small))
+    return "\n".join([*lines, line("**all**", [row for rows in parts.values() for row in rows])])
+
+
+def program_text(step: Step, file: Path | None) -> str:
+    """Compile a step; or read what was compiled before."""
+    if file is not None and file.exists():
+        return file.read_text()
+    jax.config.update("jax_enable_compilation_cache", False)  # it holds no program for a TPU
+    text = step.traced.lower().compile().as_text()
+    if file is not None:
+        file.write_text(text)
+    return text
+
+
+def print_bytes(config: ConfigDict, topology: str, file: Path | None) -> None:
+    """Print the account of a TPU's memory."""
+    devices = find_target(topology).devices
+    check_config(config, len(devices))
+    step = trace(config, devices, real=False)
+    found = account_bytes(program_text(step, file))
+    print(table(found, least(step, lambda flops, moved: moved), "GB", 1e9))
+
+
+def print_time(config: ConfigDict) -> None:
+    """Print the account of this machine's time."""
+    keep_freed_memory()
+    check_config(config, jax.device_count())
+    flop_rate, byte_rate = measure_rates()
+    print(f"{flop_rate / 1e9:.0f} GFLOP/s in a product, {byte_rate / 1e9:.1f} GB/s in a copy")
+    step = trace(config, None, real=True)
+    needed = least(step, lambda flops, moved: max(flops / flop_rate, moved / byte_rate))
+    found, whole = account_time(step)
+    print(f"{whole * 1e3:.0f} ms a step, {sum(found.values()) * 1e3:.0f} in its operations\n")
+    print(table(found, needed, "ms", 1e-3))
+
+
+@exit_on_input_error
+def main(argv: Sequence[str] | None = None) -> None:
+    """Print the account."""
+    parser = Parser(
+        prog="python -m benchmarks.account",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--topology", default="", help="a slice of TPUs, as `plan` takes it")
+    parser.add_argument(
+        "--text", type=Path, metavar="FILE", help="of the program for TPUs: is read, or written"
+    )
+    config, known = parse_experiment(
+        parser, sys.argv[1:] if argv is None else argv, "--topology=SLICE and --text=FILE"
+    )
+    if known.topology:
+        print_bytes(config, known.topology, known.text)
+    else:
+        print_time(config)
+
+
+if __name__ == "__main__":
+    main()
