@@ -7,9 +7,11 @@ import argparse
 import functools
 import math
 import time
+from typing import NamedTuple
 
 import jax
 import numpy as np
+from ml_collections import ConfigDict
 
 from ugatit_jax.config import fields
 from ugatit_jax.config.checks import check_config
@@ -21,17 +23,24 @@ from ugatit_jax.models import compute_dtype
 from ugatit_jax.training.step import jit_train_step
 
 
-def measure(variant: str, size: int, width: int, batch_size: int, dtype: str, steps: int) -> str:
-    """Return a row of the table."""
-    config = fields.get_config(variant.replace("full", ""))
-    config.data.image_size, config.model.base_width = (size, size), width
-    config.train.batch_size, config.dtype = batch_size, dtype
+class Cost(NamedTuple):
+    """What a training step takes; NaN for what the compiler does not say."""
+
+    seconds: float  # median
+    flops: float  # as the compiler counts
+    bytes: float  # arguments and temporaries
+    compile_seconds: float
+
+
+def measure(config: ConfigDict, steps: int) -> Cost:
+    """Compile the step of a config, and do it once and then `steps` times."""
     method, train = check_config(config, jax.device_count()), config.train
     mesh = sharding.training_mesh(method.split, config.mesh.model)
     create = functools.partial(create_state, build_method(config), train, config.seed)
     state = sharding.create_on(mesh, create, method.split)
     rng = np.random.default_rng(0)
-    pictures = {d: rng.integers(0, 256, (batch_size, size, size, 3), np.uint8) for d in "ab"}
+    shape = train.batch_size, *config.data.image_size, 3
+    pictures = {d: rng.integers(0, 256, shape, np.uint8) for d in "ab"}
     batch = sharding.place_batch(pictures, mesh)
 
     since = time.perf_counter()
@@ -52,12 +61,15 @@ def measure(variant: str, size: int, width: int, batch_size: int, dtype: str, st
         state, metrics = step(state, batch, method.fixed())
         jax.block_until_ready(metrics)
         times.append(time.perf_counter() - since)
-    seconds = float(np.median(times))
-    return (
-        f"| {variant} | {batch_size} | {np.dtype(compute_dtype(config.dtype)).name} "
-        f"| {seconds * 1e3:.1f} | {2 * batch_size / seconds:.1f} | {flops / 1e9:.0f} "
-        f"| {flops / seconds / 1e12:.2f} | {bytes_ / 2**30:.1f} | {compiled:.0f} |"
-    )
+    return Cost(float(np.median(times)), flops, bytes_, compiled)
+
+
+def configure(variant: str, size: int, width: int, batch_size: int, dtype: str) -> ConfigDict:
+    """Return the config of a variant, `light` or `full`; size: in px."""
+    config = fields.get_config(variant.replace("full", ""))
+    config.data.image_size, config.model.base_width = (size, size), width
+    config.train.batch_size, config.dtype = batch_size, dtype
+    return config
 
 
 @exit_on_input_error
@@ -80,8 +92,15 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|---|---|")
     for variant in flags.variants:
         for batch_size in flags.batch_sizes:
-            row = measure(variant, flags.size, flags.width, batch_size, flags.dtype, flags.steps)
-            print(row, flush=True)
+            config = configure(variant, flags.size, flags.width, batch_size, flags.dtype)
+            cost = measure(config, flags.steps)
+            print(
+                f"| {variant} | {batch_size} | {np.dtype(compute_dtype(config.dtype)).name} "
+                f"| {cost.seconds * 1e3:.1f} | {2 * batch_size / cost.seconds:.1f} "
+                f"| {cost.flops / 1e9:.0f} | {cost.flops / cost.seconds / 1e12:.2f} "
+                f"| {cost.bytes / 2**30:.1f} | {cost.compile_seconds:.0f} |",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":
