@@ -72,8 +72,19 @@ def test_loops_branches_rematerialisation_and_devices() -> None:
         2 * once
     )
     again = jax.checkpoint(lambda x: jnp.sin(x @ x))
-    assert flops(jax.grad(lambda x: again(x).sum()), (4, 4)) == 4 * once  # without: 3
-    assert flops(jax.grad(lambda x: jnp.sin(x @ x).sum()), (4, 4)) == 3 * once
+    assert flops(jax.value_and_grad(lambda x: again(x).sum()), (4, 4)) == 4 * once  # without: 3
+    assert flops(jax.value_and_grad(lambda x: jnp.sin(x @ x).sum()), (4, 4)) == 3 * once
+
+
+def test_what_nothing_needs_does_not_count() -> None:
+    def square_and_forget(x):
+        forgotten = x @ x @ x
+        return x @ x, forgotten.sum()
+
+    assert flops(lambda x: square_and_forget(x)[0], (4, 4)) == 2 * 4**3
+
+
+def test_devices_count_each() -> None:
     split = jax.shard_map(
         lambda x: x @ x.T, mesh=make_mesh(), in_specs=P("data"), out_specs=P("data")
     )

@@ -30,7 +30,7 @@ from ugatit_jax.planning.hbm import count_hbm_bytes
 from ugatit_jax.planning.topology import Target
 from ugatit_jax.training.step import jit_train_step
 
-FORMAT = 2  # of what is kept; raise it when the figures change their meaning
+FORMAT = 3  # of what is kept; raise it when the figures change their meaning
 # "… required for HLO temporaries (16.58G) exceeds available HBM (15.75G)"; before: "Used … of …".
 OUT_OF_MEMORY = (
     r"\(([\d.]+)([KMGT]?)\) exceeds available \w+ \(([\d.]+)([KMGT]?)\)",

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from jax.extend.core import jaxprs_in_params
+from jax.interpreters import partial_eval
 
 
 class Product(NamedTuple):
@@ -18,14 +19,20 @@ class Product(NamedTuple):
     bytes: int  # of its operands and its result
 
 
-def find_products(jaxpr: Any, scope: str = "", times: int = 1) -> Iterator[Product]:
-    """Yield the products of a jaxpr.
+def find_products(jaxpr: Any) -> Iterator[Product]:
+    """Yield the products of a jaxpr whose results it needs: the others a compiler drops.
 
     What is multiplied with padding or with holes of a dilation does not count, nor does element-
     wise work, which other units of the chips do. A scan counts as often as it runs, the largest
     branch of a condition, the form for devices that have none of their own, one round of an open
     loop, and a `shard_map` on all its devices.
     """
+    # A custom derivative writes down gradients of all its arguments, whoever asks for them.
+    needed, _ = partial_eval.dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars), instantiate=True)
+    return _find_products(needed, "", 1)
+
+
+def _find_products(jaxpr: Any, scope: str, times: int) -> Iterator[Product]:
     for equation in jaxpr.eqns:
         name, params = equation.primitive.name, equation.params
         inside = "/".join(filter(None, (scope, str(equation.source_info.name_stack))))
@@ -35,9 +42,9 @@ def find_products(jaxpr: Any, scope: str = "", times: int = 1) -> Iterator[Produ
             yield Product(inside, times, COUNTS[name](equation), moved)
         elif name == "cond" and None in (params.get("branches_platforms") or ()):
             plain = params["branches_platforms"].index(None)
-            yield from find_products(params["branches"][plain].jaxpr, inside, times)
+            yield from _find_products(params["branches"][plain].jaxpr, inside, times)
         elif name == "cond":
-            branches = (find_products(each.jaxpr, inside, times) for each in params["branches"])
+            branches = (_find_products(each.jaxpr, inside, times) for each in params["branches"])
             yield from max(map(list, branches), key=_sum_flops)
         else:
             again = times
@@ -48,7 +55,7 @@ def find_products(jaxpr: Any, scope: str = "", times: int = 1) -> Iterator[Produ
                     params["mesh"].shape[axis] for axis in params["newly_manual_axes"]
                 )
             for inner in jaxprs_in_params(params):
-                yield from find_products(inner, inside, again)
+                yield from _find_products(inner, inside, again)
 
 
 def count_flops(jaxpr: Any) -> float:
