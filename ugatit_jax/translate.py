@@ -23,16 +23,13 @@ from collections.abc import Sequence
 from ugatit_jax.console.errors import Parser, exit_on_input_error
 from ugatit_jax.data import images
 from ugatit_jax.data.storage import folder_argument, path_argument, resolve
-from ugatit_jax.devices.runtime import set_up_jax
 from ugatit_jax.inference import fit
-from ugatit_jax.inference.attention_maps import DiscriminatorAttention
-from ugatit_jax.inference.files import FileTranslator, write_page
 from ugatit_jax.inference.jobs import Options, make_folders, plan, still_to_do
 from ugatit_jax.inference.record import Made, Record, checksum
-from ugatit_jax.inference.translator import Translator
-from ugatit_jax.methods.method import DIRECTIONS
-from ugatit_jax.runs.checkpoints import parse_step
+from ugatit_jax.methods.directions import DIRECTIONS
+from ugatit_jax.runs.advice import check_run
 from ugatit_jax.runs.exports import is_exported
+from ugatit_jax.runs.steps import parse_step
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -74,7 +71,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parse(argv)
     options = Options(args.direction, args.fit, args.format, args.attention, args.cycle)
     jobs = plan(args.inputs, args.out, options)
+    check_run(args.run_dir, or_export=True)
     make_folders(args.out, options)
+    # Not above: JAX and Orbax take seconds, in which a mistake would wait for its line.
+    from ugatit_jax.devices.runtime import set_up_jax
+    from ugatit_jax.inference.attention_maps import DiscriminatorAttention
+    from ugatit_jax.inference.files import FileTranslator, write_page
+    from ugatit_jax.inference.translator import Translator
+
     set_up_jax()
     translator, judge = Translator.load(args.run_dir, args.step), None
     translator.check(options.direction, options.fit, options.cycle)

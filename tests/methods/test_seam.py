@@ -39,8 +39,8 @@ def methods(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     (folder / "documented_method.py").write_text(code[0])
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(folder)
-        patch.setitem(METHODS, "toy", "toy_method:Toy")
-        patch.setitem(METHODS, "colours", "documented_method:ColourTransfer")
+        patch.setitem(METHODS, "toy", ("toy_method", "toy_method:Toy"))
+        patch.setitem(METHODS, "colours", ("documented_method", "documented_method:ColourTransfer"))
         yield
 
 
@@ -131,7 +131,7 @@ def test_a_toy_that_was_killed_goes_on_to_the_same_bits(
         from ugatit_jax.training.log import Log
         from ugatit_jax.training.loop import train
 
-        METHODS["toy"] = "toy_method:Toy"
+        METHODS["toy"] = ("toy_method", "toy_method:Toy")
         advance, workdir = Log.advance, Path({str(workdir)!r})
 
         def die(log, step, *args, **kwargs):

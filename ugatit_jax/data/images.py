@@ -157,10 +157,15 @@ def list_images(folder: AnyPath) -> list[AnyPath]:
     return find_images(folder)[0]
 
 
-def find_images(folder: AnyPath) -> tuple[list[AnyPath], int]:
-    """What `list_images` returns, and how many pictures it leaves out."""
+def check_folder(folder: AnyPath) -> None:
+    """Raise `InputError` where a folder of pictures is no folder."""
     if not folder.is_dir():
         raise InputError(f"no folder {folder}: give one that holds pictures")
+
+
+def find_images(folder: AnyPath) -> tuple[list[AnyPath], int]:
+    """What `list_images` returns, and how many pictures it leaves out."""
+    check_folder(folder)
     files = list_files(folder)
     marked = {file.parent for file in files if file.name == NO_MEDIA and file.parent.parts}
     pictures = [file for file in files if file.suffix.lower() in EXTENSIONS]
