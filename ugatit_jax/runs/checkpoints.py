@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import json
 import logging
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -15,7 +16,8 @@ from orbax.checkpoint import checkpoint_managers
 
 from ugatit_jax.config.records import load_config
 from ugatit_jax.console.errors import InputError
-from ugatit_jax.data.storage import AnyPath, check_for_orbax
+from ugatit_jax.data.storage import AnyPath, check_for_orbax, write_atomically
+from ugatit_jax.devices import distributed
 from ugatit_jax.devices.sharding import make_mesh, replicated
 from ugatit_jax.methods import build_method
 from ugatit_jax.methods.method import Method, Params, shapes
@@ -73,6 +75,19 @@ def save(
     items = FORMAT_2.to_items(method, state)
     arguments = {name: ocp.args.StandardSave(item) for name, item in items.items()}
     checkpoints.save(step, args=ocp.args.Composite(**arguments), metrics=kids)
+
+
+def add_kids(
+    checkpoints: ocp.CheckpointManager, workdir: AnyPath, step: int, kids: dict[str, float]
+) -> None:
+    """Give a checkpoint the KIDs that it was saved without, if it is there: it may be the best."""
+    if step not in checkpoints.all_steps():
+        return
+    if jax.process_index() == 0:  # where orbax keeps them
+        file = checkpoints_folder(workdir) / str(step) / "metrics" / "metrics"
+        write_atomically(file, json.dumps(kids))
+    distributed.wait_for_all("added KIDs")
+    checkpoints.reload()
 
 
 def restore(
