@@ -17,6 +17,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 DEMO = "--config=configs/demo.py"
+# The bar of the training, not that of what it reads before.
+SECOND_STEP = rb" (?:[2-9]|\d\d+)/\d+ \[[^\]\r]*(?:step/s|s/step)"
 # A command, and a mistake on its command line.
 COMMANDS = {
     "main": [DEMO, "--config.train.learning_rte=1"],
@@ -62,7 +64,7 @@ def time_first_step(workdir: Path, programs: Path) -> float:
     os.close(its_end)
     said = b""
     try:
-        while not re.search(rb"\| *(?:[2-9]|\d\d+)/\d+ \[", said):
+        while not re.search(SECOND_STEP, said):
             try:
                 said += os.read(terminal, 2**16)
             except OSError:  # how Linux says that nobody is at the other end
