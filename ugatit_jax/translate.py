@@ -13,14 +13,14 @@ What is there already is skipped, so that the same command goes on where it stop
 translated.jsonl says how each picture was made: the run, step and weights, direction, fit and
 format, and how many bytes its source had. Where that differs, nothing is written without
 --overwrite. Linked folders are searched, too. Exit status: 0, or 1 if some picture could not be
-translated, or 2 if the command cannot go on.
+translated, or 75 if all of these may be read later, or 2 if the command cannot go on.
 """
 
 import argparse
 import sys
 from collections.abc import Sequence
 
-from ugatit_jax.console.errors import Parser, exit_on_input_error
+from ugatit_jax.console.errors import InputError, Parser, TransientError, exit_on_input_error
 from ugatit_jax.data import images
 from ugatit_jax.data.storage import folder_argument, path_argument, resolve
 from ugatit_jax.inference import fit
@@ -87,20 +87,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     made = Made(run, translator.step, weights, options.direction, options.fit, options.format)
     record = Record(args.out)
     todo = still_to_do(jobs, made, record, args.overwrite)
-    failed = 0
+    failed: list[InputError] = []
     if todo:
         if options.attention and not is_exported(args.run_dir):
             target = args.direction[-1]
             judge = DiscriminatorAttention.load(args.run_dir, target, translator.step)
         failed = FileTranslator(translator, options, made, record, judge)(todo)
     print(
-        f"{args.out}: {len(todo) - failed} pictures translated, {len(jobs) - len(todo)} were there "
-        f"already, {failed} could not be translated"
+        f"{args.out}: {len(todo) - len(failed)} pictures translated, {len(jobs) - len(todo)} were "
+        f"there already, {len(failed)} could not be translated"
     )
     if args.gallery:
         write_page(args.out / "index.html", run, jobs, options)
         print(f"gallery: {args.out / 'index.html'}")
-    return 1 if failed else 0
+    if not failed:
+        return 0
+    later = all(isinstance(error, TransientError) for error in failed)
+    return TransientError.exit_status if later else 1
 
 
 if __name__ == "__main__":

@@ -36,7 +36,8 @@ class Fitted:
 
     tiles: uint8 [H, W, 3] each, all of one size; often a single one. shown: the picture that the
     results lie over, uint8 [h, w, 3]. The rest says where the tiles lie on a canvas, and where on
-    that the picture, in px.
+    that the picture, in px. number: what its style is drawn by, 0 or more; None: its place among
+    those that are translated.
     """
 
     tiles: Sequence[np.ndarray]
@@ -44,6 +45,7 @@ class Fitted:
     canvas: Size
     corners: Sequence[tuple[int, int]]  # top and left of each tile
     content: tuple[int, int, int, int]  # top, left, height, width
+    number: int | None = None
 
     def join(self, tiles: Sequence[np.ndarray]) -> np.ndarray:
         """Put translated tiles together: uint8 [H, W, 3] each to uint8 [h, w, 3], as `shown`."""

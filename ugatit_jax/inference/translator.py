@@ -262,7 +262,9 @@ class Translator:
         """Yield tiles and their pictures' styles, and note the pictures that are begun."""
         for one in group:
             waiting.append(one)
-            style = draw_style(self.method, seed, next(count))
+            place = next(count)
+            number = place if one.number is None else one.number
+            style = draw_style(self.method, seed, number)
             for tile in one.tiles:
                 yield tile, style
 
