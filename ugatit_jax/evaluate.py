@@ -15,10 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ugatit_jax.console.errors import InputError, Parser, exit_on_input_error
-from ugatit_jax.data import images
 from ugatit_jax.data.storage import AnyPath, path_argument, resolve, write_atomically
-from ugatit_jax.runs.advice import check_run
-from ugatit_jax.runs.directory import is_run
 from ugatit_jax.runs.steps import parse_step
 
 
@@ -62,6 +59,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="only the test pictures that KID while training left alone (config.eval.held_out)",
     )
     args = parser.parse_args(argv)
+    # Not above, where --help and a mistake would wait for NumPy, and below for JAX, for seconds.
+    from ugatit_jax.runs.advice import check_run
+    from ugatit_jax.runs.directory import is_run
 
     of_run: dict[str, Any] = {
         "step": args.step,
@@ -79,7 +79,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         check_run(args.paths[0], or_export=True)
     elif not several_runs:
         _check_folders(args.paths, of_run)
-    # Not above: JAX, SciPy and Orbax take seconds, in which a mistake would wait for its line.
     from ugatit_jax.devices.runtime import set_up_jax
     from ugatit_jax.evaluation.evaluate_folders import evaluate_folders
     from ugatit_jax.evaluation.evaluate_run import evaluate_run
@@ -98,12 +97,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _check_folders(paths: Sequence[AnyPath], of_run: dict[str, Any]) -> None:
     """Raise `InputError` if these cannot be two or three folders of pictures."""
+    from ugatit_jax.data.images import check_folder
+
     if len(paths) > 3:
         raise InputError(f"{len(paths)} folders; give RUN_DIR, or TRANSLATED TARGET [SOURCE]")
     if given := [f"--{name.replace('_', '-')}" for name, value in of_run.items() if value]:
         raise InputError(f"{', '.join(given)} is for a run, and these are folders: leave it out")
     for path in paths:
-        images.check_folder(path)
+        check_folder(path)
 
 
 def _compare(

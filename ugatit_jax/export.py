@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from ugatit_jax.console.errors import Parser, exit_on_input_error
 from ugatit_jax.data.storage import folder_argument, path_argument
 from ugatit_jax.methods.directions import DIRECTIONS
-from ugatit_jax.runs.advice import check_run
 from ugatit_jax.runs.exports import DTYPES
 from ugatit_jax.runs.steps import parse_step
 
@@ -45,8 +44,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--overwrite", action="store_true", help="an earlier export")
     args = parser.parse_args(argv)
+    # Not above, where --help would wait for it, and below for JAX, for seconds.
+    from ugatit_jax.runs.advice import check_run
+
     check_run(args.run_dir, or_export=True)
-    # Not above: JAX and Orbax take seconds, in which a mistake would wait for its line.
     from ugatit_jax.inference.exporting import export_run
 
     directions = None if args.direction == "both" else (args.direction,)

@@ -21,13 +21,10 @@ import sys
 from collections.abc import Sequence
 
 from ugatit_jax.console.errors import InputError, Parser, TransientError, exit_on_input_error
-from ugatit_jax.data import images
+from ugatit_jax.data.encodings import ENCODINGS
 from ugatit_jax.data.storage import folder_argument, path_argument, resolve
-from ugatit_jax.inference import fit
-from ugatit_jax.inference.jobs import Options, make_folders, plan, still_to_do
-from ugatit_jax.inference.record import Made, Record, checksum
+from ugatit_jax.inference.options import FITS, Options
 from ugatit_jax.methods.directions import DIRECTIONS
-from ugatit_jax.runs.advice import check_run
 from ugatit_jax.runs.exports import is_exported
 from ugatit_jax.runs.steps import parse_step
 
@@ -51,13 +48,13 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--step", type=parse_step, help="of the checkpoint, or best; default: the newest")
     add(
         "--fit",
-        choices=fit.MODES,
+        choices=FITS,
         default="crop",
         help="for pictures of another size than the network's: crop to it, as in training "
         "(default); or give results of the picture's own size: stretch or pad it, translate it in "
         "overlapping tiles, or natively in one piece, which light generators can",
     )
-    add("--format", choices=images.ENCODINGS, default="png", help="jpg and webp: of quality 95")
+    add("--format", choices=ENCODINGS, default="png", help="jpg and webp: of quality 95")
     add("--attention", action="store_true", help="where the networks look: pictures and arrays")
     add("--cycle", action="store_true", help="the translation, translated back, too")
     add("--gallery", action="store_true", help="a page with all of it: DIR/index.html")
@@ -69,11 +66,15 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     args = _parse(argv)
+    # Not above, where --help and a mistake would wait for NumPy, and below for JAX, for seconds.
+    from ugatit_jax.inference.jobs import make_folders, plan, still_to_do
+    from ugatit_jax.inference.record import Made, Record, checksum
+    from ugatit_jax.runs.advice import check_run
+
     options = Options(args.direction, args.fit, args.format, args.attention, args.cycle)
     jobs = plan(args.inputs, args.out, options)
     check_run(args.run_dir, or_export=True)
     make_folders(args.out, options)
-    # Not above: JAX and Orbax take seconds, in which a mistake would wait for its line.
     from ugatit_jax.devices.runtime import set_up_jax
     from ugatit_jax.inference.attention_maps import DiscriminatorAttention
     from ugatit_jax.inference.files import FileTranslator, write_page

@@ -22,7 +22,8 @@ from ugatit_jax.console.errors import InputError
 from ugatit_jax.data import images, reading
 from ugatit_jax.devices.sharding import create_on, make_mesh
 from ugatit_jax.inference.attention_maps import DiscriminatorAttention
-from ugatit_jax.inference.jobs import Options, plan
+from ugatit_jax.inference.jobs import plan
+from ugatit_jax.inference.options import Options
 from ugatit_jax.inference.translator import Translator
 from ugatit_jax.methods import build_method
 from ugatit_jax.methods.state import create_state

@@ -9,17 +9,13 @@ import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from ugatit_jax.console.errors import InputError
+from ugatit_jax.data.encodings import ENCODINGS
 from ugatit_jax.data.reading import read_file
 from ugatit_jax.data.storage import AnyPath, list_files
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"})
 NO_MEDIA = ".nomedia"  # a file that marks a folder of pictures that are none of a data set
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
-ENCODINGS: dict[str, dict[str, Any]] = {
-    "png": {"format": "PNG"},
-    "jpg": {"format": "JPEG", "quality": 95, "subsampling": 0},
-    "webp": {"format": "WEBP", "quality": 95},
-}
 
 A = TypeVar("A", bound=Any)
 

@@ -22,7 +22,8 @@ from ugatit_jax.data import images
 from ugatit_jax.data.storage import write_atomically
 from ugatit_jax.inference import fit
 from ugatit_jax.inference.attention_maps import DiscriminatorAttention
-from ugatit_jax.inference.jobs import Job, Options, outputs
+from ugatit_jax.inference.jobs import Job, outputs
+from ugatit_jax.inference.options import Options
 from ugatit_jax.inference.record import Made, Record
 from ugatit_jax.inference.translator import Translated, Translator
 from ugatit_jax.viewing.gallery import GalleryRow, GallerySection, write_gallery

@@ -20,8 +20,8 @@ from PIL import Image
 
 from ugatit_jax.console.errors import InputError
 from ugatit_jax.data import images
+from ugatit_jax.inference.options import FITS
 
-MODES = ("crop", "stretch", "pad", "tile", "native")
 HEATMAP_SCALE = 4  # px of the picture per side of a heat map's value: the encoder halves it twice
 NATIVE_STEP = 64  # px: sizes are rounded up to multiples of it, as every size is compiled
 NATIVE_LIMIT = 2**23  # px, a 4K picture; a network of width 64 takes about 1 kB for each
@@ -84,8 +84,8 @@ class Fitted:
 
 def check_mode(mode: str, any_size: bool) -> None:
     """Raise `InputError` for a mode that there is not, or not for networks of one size."""
-    if mode not in MODES:
-        raise InputError(f"no fit {mode!r}: choose one of {', '.join(MODES)}")
+    if mode not in FITS:
+        raise InputError(f"no fit {mode!r}: choose one of {', '.join(FITS)}")
     if mode == "native" and not any_size:
         raise InputError(
             "a full generator cannot fit 'native': its gamma and beta come from a fully connected "

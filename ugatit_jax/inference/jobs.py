@@ -13,20 +13,10 @@ from pathlib import Path
 from ugatit_jax.console.errors import InputError
 from ugatit_jax.data import images
 from ugatit_jax.data.storage import write_atomically
+from ugatit_jax.inference.options import Options
 from ugatit_jax.inference.record import FILE, Made, Record
 
 BY_PRODUCTS = ("attention", "cycle")  # folders of what is made beside translations
-
-
-@dataclass(frozen=True)
-class Options:
-    """What to make of every picture."""
-
-    direction: str = "a2b"
-    fit: str = "crop"
-    format: str = "png"
-    attention: bool = False
-    cycle: bool = False
 
 
 @dataclass(frozen=True)
