@@ -87,7 +87,7 @@ train() {
 delete() { tpu queued-resources delete "$NAME" --force; }
 
 all() {
-  local status=
+  local status='' later=0
   if [ -n "${DRY_RUN:-}" ]; then
     create && install && train "$@" && delete
     return
@@ -108,8 +108,10 @@ all() {
         install && train "$@" || status=$?
         if [ "$status" = 0 ]; then break; fi
         sleep "$PAUSE"
-        case $status:$(look) in
+        if [ "$status" = 75 ]; then later=$((later + 1)); else later=0; fi
+        case $status:$later:$(look) in
           130:* | 255:*) ;; # stopped from outside, or the connection broke
+          75:[1-5]:*) ;;    # something could not be read just then; six times in a row are too many
           *:ready)
             echo "error: status $status from $NAME, which is still there: '$0 delete $NAME $ZONE $TYPE'" >&2
             exit "$status"

@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 
 from ugatit_jax.methods.method import Batch, Context, Input, Method, Params, Player, Terms
 
+FIELDS = {"model.width": 4, "loss.weight": 0.5, "train.learning_rate": 1e-2}
 SECOND_PHASE = 3
 
 
@@ -34,10 +35,6 @@ class Toy(Method):
     phases = ("alone", "together")
     style_size = 2
     looks = ("brightness",)
-
-    @classmethod
-    def fields(cls) -> dict[str, Any]:
-        return {"model.width": 4, "loss.weight": 0.5, "train.learning_rate": 1e-2}
 
     @classmethod
     def from_config(cls, config: ConfigDict, mapped: bool = False) -> Self:

@@ -5,7 +5,6 @@ python -m ugatit_jax.emoji [--cache_dir DIR] [--size PX]
 
 from ugatit_jax.console.cache import find_cache_dir
 from ugatit_jax.console.errors import Parser, exit_on_input_error
-from ugatit_jax.data.emoji import prepare
 
 
 @exit_on_input_error
@@ -15,6 +14,8 @@ def main() -> None:
     parser.add_argument("--cache_dir", default="", help="default: $XDG_CACHE_HOME/ugatit_jax")
     parser.add_argument("--size", type=int, default=128, help="side of the pictures, px")
     args = parser.parse_args()
+    from ugatit_jax.data.emoji import prepare  # not above, where --help would wait for NumPy
+
     print(prepare(find_cache_dir(args.cache_dir), args.size))
 
 

@@ -16,12 +16,7 @@ from typing import Any
 
 from ugatit_jax.console.errors import InputError, Parser, exit_on_input_error
 from ugatit_jax.data.storage import AnyPath, path_argument, resolve, write_atomically
-from ugatit_jax.devices.runtime import set_up_jax
-from ugatit_jax.evaluation.evaluate_folders import evaluate_folders
-from ugatit_jax.evaluation.evaluate_run import evaluate_run
-from ugatit_jax.evaluation.side_by_side import side_by_side
-from ugatit_jax.runs.checkpoints import parse_step
-from ugatit_jax.runs.directory import is_run
+from ugatit_jax.runs.steps import parse_step
 
 
 @exit_on_input_error
@@ -64,8 +59,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="only the test pictures that KID while training left alone (config.eval.held_out)",
     )
     args = parser.parse_args(argv)
+    # Not above, where --help and a mistake would wait for NumPy, and below for JAX, for seconds.
+    from ugatit_jax.runs.advice import check_run
+    from ugatit_jax.runs.directory import is_run
 
-    set_up_jax()
     of_run: dict[str, Any] = {
         "step": args.step,
         "data": args.data,
@@ -77,14 +74,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         "out": args.out,
         "overwrite": args.overwrite,
     }
-    if len(args.paths) > 1 and all(map(is_run, args.paths)):
+    several_runs = len(args.paths) > 1 and all(map(is_run, args.paths))
+    if len(args.paths) == 1:
+        check_run(args.paths[0], or_export=True)
+    elif not several_runs:
+        _check_folders(args.paths, of_run)
+    from ugatit_jax.devices.runtime import set_up_jax
+    from ugatit_jax.evaluation.evaluate_folders import evaluate_folders
+    from ugatit_jax.evaluation.evaluate_run import evaluate_run
+
+    set_up_jax()
+    if several_runs:
         return _compare(args.paths, args.out, of_run, common)
     if len(args.paths) == 1:
         _, folder = evaluate_run(args.paths[0], **of_run, **common)
-    elif len(args.paths) > 3:
-        raise InputError(f"{len(args.paths)} folders; give RUN_DIR, or TRANSLATED TARGET [SOURCE]")
-    elif given := [f"--{name.replace('_', '-')}" for name, value in of_run.items() if value]:
-        raise InputError(f"{', '.join(given)} is for a run, and these are folders: leave it out")
     else:
         _, folder = evaluate_folders(*args.paths, **common)
     print((folder / "report.md").read_text(encoding="utf-8"))
@@ -92,10 +95,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _check_folders(paths: Sequence[AnyPath], of_run: dict[str, Any]) -> None:
+    """Raise `InputError` if these cannot be two or three folders of pictures."""
+    from ugatit_jax.data.images import check_folder
+
+    if len(paths) > 3:
+        raise InputError(f"{len(paths)} folders; give RUN_DIR, or TRANSLATED TARGET [SOURCE]")
+    if given := [f"--{name.replace('_', '-')}" for name, value in of_run.items() if value]:
+        raise InputError(f"{', '.join(given)} is for a run, and these are folders: leave it out")
+    for path in paths:
+        check_folder(path)
+
+
 def _compare(
     runs: Sequence[AnyPath], out: AnyPath | None, of_run: dict[str, Any], common: dict[str, Any]
 ) -> int:
     """Score runs, and print one table of all; with --out, each has a folder there."""
+    from ugatit_jax.evaluation.evaluate_run import evaluate_run
+    from ugatit_jax.evaluation.side_by_side import side_by_side
+
     names = [resolve(run).name for run in runs]
     if len(set(names)) < len(names):
         names = [str(run) for run in runs]

@@ -15,10 +15,9 @@ from collections.abc import Sequence
 
 from ugatit_jax.console.errors import Parser, exit_on_input_error
 from ugatit_jax.data.storage import folder_argument, path_argument
-from ugatit_jax.inference.exporting import export_run
-from ugatit_jax.methods.method import DIRECTIONS
-from ugatit_jax.models import DTYPES
-from ugatit_jax.runs.checkpoints import parse_step
+from ugatit_jax.methods.directions import DIRECTIONS
+from ugatit_jax.runs.exports import DTYPES
+from ugatit_jax.runs.steps import parse_step
 
 
 @exit_on_input_error
@@ -45,6 +44,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--overwrite", action="store_true", help="an earlier export")
     args = parser.parse_args(argv)
+    # Not above, where --help would wait for it, and below for JAX, for seconds.
+    from ugatit_jax.runs.advice import check_run
+
+    check_run(args.run_dir, or_export=True)
+    from ugatit_jax.inference.exporting import export_run
+
     directions = None if args.direction == "both" else (args.direction,)
     description = export_run(
         args.run_dir, args.out, args.step, args.dtype, directions, args.overwrite

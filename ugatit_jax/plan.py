@@ -8,8 +8,7 @@ from collections.abc import Sequence
 
 from ugatit_jax.config.flags import parse_experiment
 from ugatit_jax.console.errors import InputError, Parser, exit_on_input_error
-from ugatit_jax.planning.search import plan, prepare
-from ugatit_jax.planning.topology import KINDS, find_target
+from ugatit_jax.planning.chips import KINDS
 
 
 @exit_on_input_error
@@ -35,6 +34,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     if not known.topology:
         raise InputError(f"nothing to plan for: say --topology=, one of {KINDS}")
+    # Not above: JAX takes seconds, in which a mistake would wait for its line.
+    from ugatit_jax.planning.search import plan, prepare
+    from ugatit_jax.planning.topology import find_target
+
     target = find_target(known.topology, known.slices)
     config = prepare(config, target)
     return plan(known.config, config, target, known.json)

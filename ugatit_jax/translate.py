@@ -13,26 +13,20 @@ What is there already is skipped, so that the same command goes on where it stop
 translated.jsonl says how each picture was made: the run, step and weights, direction, fit and
 format, and how many bytes its source had. Where that differs, nothing is written without
 --overwrite. Linked folders are searched, too. Exit status: 0, or 1 if some picture could not be
-translated, or 2 if the command cannot go on.
+translated, or 75 if all of these may be read later, or 2 if the command cannot go on.
 """
 
 import argparse
 import sys
 from collections.abc import Sequence
 
-from ugatit_jax.console.errors import Parser, exit_on_input_error
-from ugatit_jax.data import images
+from ugatit_jax.console.errors import InputError, Parser, TransientError, exit_on_input_error
+from ugatit_jax.data.encodings import ENCODINGS
 from ugatit_jax.data.storage import folder_argument, path_argument, resolve
-from ugatit_jax.devices.runtime import set_up_jax
-from ugatit_jax.inference import fit
-from ugatit_jax.inference.attention_maps import DiscriminatorAttention
-from ugatit_jax.inference.files import FileTranslator, write_page
-from ugatit_jax.inference.jobs import Options, make_folders, plan, still_to_do
-from ugatit_jax.inference.record import Made, Record, checksum
-from ugatit_jax.inference.translator import Translator
-from ugatit_jax.methods.method import DIRECTIONS
-from ugatit_jax.runs.checkpoints import parse_step
+from ugatit_jax.inference.options import FITS, Options
+from ugatit_jax.methods.directions import DIRECTIONS
 from ugatit_jax.runs.exports import is_exported
+from ugatit_jax.runs.steps import parse_step
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -54,13 +48,13 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--step", type=parse_step, help="of the checkpoint, or best; default: the newest")
     add(
         "--fit",
-        choices=fit.MODES,
+        choices=FITS,
         default="crop",
         help="for pictures of another size than the network's: crop to it, as in training "
         "(default); or give results of the picture's own size: stretch or pad it, translate it in "
         "overlapping tiles, or natively in one piece, which light generators can",
     )
-    add("--format", choices=images.ENCODINGS, default="png", help="jpg and webp: of quality 95")
+    add("--format", choices=ENCODINGS, default="png", help="jpg and webp: of quality 95")
     add("--attention", action="store_true", help="where the networks look: pictures and arrays")
     add("--cycle", action="store_true", help="the translation, translated back, too")
     add("--gallery", action="store_true", help="a page with all of it: DIR/index.html")
@@ -72,9 +66,20 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     args = _parse(argv)
+    # Not above, where --help and a mistake would wait for NumPy, and below for JAX, for seconds.
+    from ugatit_jax.inference.jobs import make_folders, plan, still_to_do
+    from ugatit_jax.inference.record import Made, Record, checksum
+    from ugatit_jax.runs.advice import check_run
+
     options = Options(args.direction, args.fit, args.format, args.attention, args.cycle)
     jobs = plan(args.inputs, args.out, options)
+    check_run(args.run_dir, or_export=True)
     make_folders(args.out, options)
+    from ugatit_jax.devices.runtime import set_up_jax
+    from ugatit_jax.inference.attention_maps import DiscriminatorAttention
+    from ugatit_jax.inference.files import FileTranslator, write_page
+    from ugatit_jax.inference.translator import Translator
+
     set_up_jax()
     translator, judge = Translator.load(args.run_dir, args.step), None
     translator.check(options.direction, options.fit, options.cycle)
@@ -83,20 +88,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     made = Made(run, translator.step, weights, options.direction, options.fit, options.format)
     record = Record(args.out)
     todo = still_to_do(jobs, made, record, args.overwrite)
-    failed = 0
+    failed: list[InputError] = []
     if todo:
         if options.attention and not is_exported(args.run_dir):
             target = args.direction[-1]
             judge = DiscriminatorAttention.load(args.run_dir, target, translator.step)
         failed = FileTranslator(translator, options, made, record, judge)(todo)
     print(
-        f"{args.out}: {len(todo) - failed} pictures translated, {len(jobs) - len(todo)} were there "
-        f"already, {failed} could not be translated"
+        f"{args.out}: {len(todo) - len(failed)} pictures translated, {len(jobs) - len(todo)} were "
+        f"there already, {len(failed)} could not be translated"
     )
     if args.gallery:
         write_page(args.out / "index.html", run, jobs, options)
         print(f"gallery: {args.out / 'index.html'}")
-    return 1 if failed else 0
+    if not failed:
+        return 0
+    later = all(isinstance(error, TransientError) for error in failed)
+    return TransientError.exit_status if later else 1
 
 
 if __name__ == "__main__":

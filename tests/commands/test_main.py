@@ -7,9 +7,10 @@ from pathlib import Path
 import jax
 import pytest
 
-from ugatit_jax import main as program
 from ugatit_jax.console.errors import TransientError
+from ugatit_jax.devices import runtime
 from ugatit_jax.main import main
+from ugatit_jax.training import loop
 
 ROOT = Path(__file__).parents[2]
 
@@ -89,14 +90,14 @@ def test_what_stops_a_run_has_a_line_and_a_status_of_its_own(
     def interrupt(*_: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(program, "train", diverge)
+    monkeypatch.setattr(loop, "train", diverge)
     assert main(tiny_flags) == 3
     assert capsys.readouterr().err == "error: generator/cam is nan at step 3\n"
-    monkeypatch.setattr(program, "train", wait)
+    monkeypatch.setattr(loop, "train", wait)
     with pytest.raises(SystemExit, match="75"):
         main(tiny_flags)
     assert capsys.readouterr().err == "error: cannot read 0.png: timed out\n"
-    monkeypatch.setattr(program, "train", interrupt)
+    monkeypatch.setattr(loop, "train", interrupt)
     assert main(tiny_flags) == 130
 
 
@@ -105,11 +106,11 @@ def test_programs_are_cached_where_the_user_says_or_in_the_home_folder(
 ) -> None:
     before = jax.config.values["jax_compilation_cache_dir"]
     try:
-        program.set_up_jax()
+        runtime.set_up_jax()
         assert jax.config.values["jax_compilation_cache_dir"] == before  # conftest.py says where
         monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-        program.set_up_jax()
+        runtime.set_up_jax()
         expected = str(tmp_path / "ugatit_jax" / "xla")
         assert jax.config.values["jax_compilation_cache_dir"] == expected
     finally:

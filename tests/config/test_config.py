@@ -18,7 +18,8 @@ from ugatit_jax.config.records import (
     save_config,
 )
 from ugatit_jax.console.errors import InputError
-from ugatit_jax.methods.ugatit_fields import PRESETS, conventions_of
+from ugatit_jax.methods.ugatit_checks import conventions_of
+from ugatit_jax.methods.ugatit_fields import PRESETS
 from ugatit_jax.models import Conventions
 
 ROOT = Path(__file__).parents[2]

@@ -67,6 +67,23 @@ def test_pictures_are_those_of_the_folder(
         np.testing.assert_array_equal(there.train_a.load(i), here.train_a.load(i))
 
 
+def test_pictures_are_told_from_others_by_their_sizes_without_a_request_for_each(
+    bucket: Store, pictures: Path, tiny_config: Callable[[], ConfigDict]
+) -> None:
+    data = tiny_config().data
+    here = datasets.open_dataset(data).fingerprints()
+    data.source = fill(bucket, pictures, "told")
+    there = datasets.open_dataset(data)
+    before = len(bucket.requests)
+    assert there.fingerprints() == here
+    asked = bucket.requests[before:]
+    assert len(asked) == len(datasets.SPLITS)  # none has more than a page holds
+    assert len(there.train_a) == 9
+    bucket.put("bucket", "told/trainA/3.png", (pictures / "trainA" / "3.png").read_bytes() + b"0")
+    now = there.fingerprints()
+    assert [split for split in now if now[split] != here[split]] == ["train_a"]
+
+
 def test_mistakes_with_pictures(bucket: Store, tiny_config: Callable[[], ConfigDict]) -> None:
     bucket.put("bucket", "broken/trainA/0.png", b"no picture")
     bucket.put("bucket", "broken/trainB/0.png", b"no picture")

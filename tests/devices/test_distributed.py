@@ -14,7 +14,8 @@ from processes import MAIN, ROOT, error_of, free_port
 from ugatit_jax.config.flags import parse_flags
 from ugatit_jax.console.errors import InputError
 from ugatit_jax.devices import distributed
-from ugatit_jax.devices.distributed import Cluster, detect
+from ugatit_jax.devices.cluster import Cluster
+from ugatit_jax.devices.distributed import detect
 
 
 @pytest.mark.parametrize(

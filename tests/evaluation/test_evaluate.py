@@ -23,7 +23,7 @@ from ugatit_jax.evaluation import presentation
 from ugatit_jax.evaluation.evaluate_folders import evaluate_folders
 from ugatit_jax.evaluation.evaluate_run import evaluate_run, translate_into
 from ugatit_jax.inference.files import FileTranslator
-from ugatit_jax.inference.jobs import Options
+from ugatit_jax.inference.options import Options
 from ugatit_jax.inference.record import Made, Record
 from ugatit_jax.inference.translator import Translator
 from ugatit_jax.methods import build_method

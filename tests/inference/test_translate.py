@@ -19,10 +19,11 @@ from PIL import Image
 
 from ugatit_jax.config.records import save_config
 from ugatit_jax.console.errors import InputError
-from ugatit_jax.data import images
+from ugatit_jax.data import images, reading
 from ugatit_jax.devices.sharding import create_on, make_mesh
 from ugatit_jax.inference.attention_maps import DiscriminatorAttention
-from ugatit_jax.inference.jobs import Options, plan
+from ugatit_jax.inference.jobs import plan
+from ugatit_jax.inference.options import Options
 from ugatit_jax.inference.translator import Translator
 from ugatit_jax.methods import build_method
 from ugatit_jax.methods.state import create_state
@@ -184,6 +185,29 @@ def test_folders_are_translated_and_bad_pictures_reported(
             expected = translator(noise(20, 30, 3, seed=i), "b2a")
             assert expected.std() > 10
             np.testing.assert_allclose(read(out / name), expected, atol=1)
+
+
+def test_what_could_not_be_read_for_now_has_a_status_of_its_own(
+    run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for i in range(2):
+        write(tmp_path / "in" / f"{i}.png", seed=i)
+
+    def read_bytes(path: Path) -> bytes:
+        if path.name == "1.png":
+            raise TimeoutError("timed out")
+        return path.read_bytes()
+
+    monkeypatch.setattr(reading, "read_bytes", read_bytes)
+    monkeypatch.setattr(reading, "PAUSES", ())
+    command = [str(run_dir), str(tmp_path / "in"), "--out", str(tmp_path / "out")]
+    assert main(command) == 75
+    assert files_in(tmp_path / "out") == {RECORD, "0.png"}
+    (tmp_path / "in" / "2.png").write_bytes(b"no picture")
+    assert main(command) == 1  # this one will be none later, either
+    monkeypatch.undo()
+    assert main(command) == 1
+    assert files_in(tmp_path / "out") == {RECORD, "0.png", "1.png"}
 
 
 def test_what_is_done_is_skipped_without_being_read(

@@ -196,10 +196,12 @@ def test_tpu_workers_get_the_arguments_as_given(tmp_path: Path, no_cloud: Path) 
         ([(255, "PREEMPTED"), (1, "READY")], ["ACTIVE"] * 2, 1, 1),
         ([], ["FAILED"], 1, 0),
         ([(255, "PREEMPTED"), (0, "READY")], ["ACTIVE", "ERROR", "ACTIVE"], 0, 2),
+        ([*[(75, "READY")] * 5, (130, "READY"), (75, "READY"), (0, "READY")], ["ACTIVE"], 0, 1),
+        ([(75, "READY")] * 6, ["ACTIVE"], 75, 0),
     ],
     ids=[
         *["at once", "preempted", "cut off", "lost early", "bad input", "later error", "refused"],
-        "short of chips",
+        *["short of chips", "storage that fails", "storage that goes on failing"],
     ],
 )
 def test_tpu_training_goes_on_until_it_is_done(
@@ -333,6 +335,25 @@ def test_slurm_job_queues_again_if_it_was_stopped(
     assert log.exists() == requeued
     if requeued:
         assert json.loads(log.read_text()) == ["requeue", "17"]
+
+
+@pytest.mark.parametrize(
+    ("statuses", "status"), [([75] * 5 + [0], 0), ([75, 2], 2), ([75] * 6, 75)]
+)
+def test_slurm_job_tries_again_what_could_not_be_read(
+    tmp_path: Path, statuses: list[int], status: int
+) -> None:
+    left = tmp_path / "left"
+    left.write_text(json.dumps(statuses))
+    srun = f"import json, pathlib, sys; left = pathlib.Path({str(left)!r})\n"
+    srun += "now, *rest = json.loads(left.read_text())\n"
+    srun += "left.write_text(json.dumps(rest)); sys.exit(now)"
+    make_program(tmp_path / "srun", srun)
+    venv = make_venv(tmp_path / "venv", "requirements-cuda13.txt")
+    env = {"SLURM_SUBMIT_DIR": str(ROOT), "VENV": str(venv), "PAUSE": "0"}
+    result = launch("slurm.sbatch", *TRAINING, tools=tmp_path, **env)
+    assert result.returncode == status, result.stderr
+    assert json.loads(left.read_text()) == []
 
 
 def test_slurm_job_from_another_folder_is_refused(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The seam is wide enough: a toy that uses all its doors, and the method of the documentation."""
 
 import functools
+import itertools
 import re
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from ugatit_jax.inference.translator import Translator
 from ugatit_jax.methods import METHODS, build_method
 from ugatit_jax.methods.state import TrainState, create_state
 from ugatit_jax.training.loop import TrainSteps, train
+from ugatit_jax.translate import main as translate
 
 ROOT = Path(__file__).parents[2]
 
@@ -39,8 +41,8 @@ def methods(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     (folder / "documented_method.py").write_text(code[0])
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(folder)
-        patch.setitem(METHODS, "toy", "toy_method:Toy")
-        patch.setitem(METHODS, "colours", "documented_method:ColourTransfer")
+        patch.setitem(METHODS, "toy", ("toy_method", "toy_method:Toy"))
+        patch.setitem(METHODS, "colours", ("documented_method", "documented_method:ColourTransfer"))
         yield
 
 
@@ -131,7 +133,7 @@ def test_a_toy_that_was_killed_goes_on_to_the_same_bits(
         from ugatit_jax.training.log import Log
         from ugatit_jax.training.loop import train
 
-        METHODS["toy"] = "toy_method:Toy"
+        METHODS["toy"] = ("toy_method", "toy_method:Toy")
         advance, workdir = Log.advance, Path({str(workdir)!r})
 
         def die(log, step, *args, **kwargs):
@@ -188,6 +190,32 @@ def test_a_toy_translates_in_styles_and_in_one_direction_alone(straight: Path) -
         translator(picture, direction="b2a")
     with pytest.raises(InputError, match="no way back from a2b"):
         translator.check("a2b", cycle=True)
+
+
+def test_a_picture_has_its_style_whatever_is_translated_beside_it(
+    straight: Path, tmp_path: Path
+) -> None:
+    folder, rng = tmp_path / "in", np.random.default_rng(0)
+    picture = Image.fromarray(rng.integers(0, 256, (16, 16, 3), np.uint8))
+    names = ["0.png", "1.png", "x/0.png"]
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        picture.save(folder / name)
+
+    def translated(out: Path) -> list[np.ndarray]:
+        assert translate([str(straight), str(folder), "--out", str(out)]) == 0
+        return [np.asarray(Image.open(out / name)).astype(int) for name in names if name in there]
+
+    there = names
+    first = translated(tmp_path / "out")
+    for one, other in itertools.combinations(first, 2):  # one picture in three styles
+        assert np.abs(one - other).max() > 5
+    for name in names[:2]:
+        (tmp_path / "out" / name).unlink()
+    np.testing.assert_allclose(translated(tmp_path / "out"), first, atol=1)
+    (folder / "0.png").unlink()
+    there = names[1:]
+    np.testing.assert_allclose(translated(tmp_path / "of_less"), first[1:], atol=1)
 
 
 def test_an_exported_toy_takes_styles(straight: Path, tmp_path: Path) -> None:

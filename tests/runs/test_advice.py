@@ -6,9 +6,10 @@ import pytest
 
 from ugatit_jax.console.errors import InputError
 from ugatit_jax.runs import checkpoints
+from ugatit_jax.runs.steps import Step
 
 
-def why_not(path: Path, step: checkpoints.Step = None) -> str:
+def why_not(path: Path, step: Step = None) -> str:
     """The message for a path that is no run, without its start."""
     with pytest.raises(InputError) as error:
         checkpoints.restore_weights(path, step)

@@ -30,6 +30,7 @@ from ugatit_jax.methods.method import shapes
 from ugatit_jax.methods.state import TrainState
 from ugatit_jax.metrics.features import INCEPTION_FILE
 from ugatit_jax.runs.checkpoints import (
+    add_kids,
     describe_checkpoint,
     open_checkpoints,
     restore_weights,
@@ -128,12 +129,17 @@ def test_a_run_that_is_stopped_has_the_points_of_one_that_is_not(
 
         monkeypatch.setattr(loop.Log, name, and_press)
 
+    config = config.copy_and_resolve_references()
+    config.checkpoint.keep = 2
     press_ctrl_c_in("advance", 2)
     assert loop.train(config, tmp_path) == 3
+    assert describe_checkpoint(tmp_path, 3)["best_step"] is None
     assert not (tmp_path / "kid.json").exists()
     press_ctrl_c_in("write_kids", 3)  # when the owed point is there
     assert loop.train(config, tmp_path) == 4
     assert points(tmp_path) == points(run)
+    owed = {name: 100 * points(run)[0][name]["mean"] for name in ("a2b", "b2a")}
+    assert describe_checkpoint(tmp_path, 3)["kid_x100_while_training"] == pytest.approx(owed)
 
 
 def test_points_that_do_not_compare_are_not_mixed(
@@ -190,6 +196,30 @@ def test_the_best_checkpoint_is_kept_and_named(config: ConfigDict, tmp_path: Pat
     assert best["is"] == ["best"] and newest["is"] == ["final"]  # of four steps
     assert best["best_step"] == newest["best_step"] == 2 and best["newest_step"] == 5
     assert best["kid_x100_while_training"] == pytest.approx({"a2b": 12.0, "b2a": 8.0})
+
+
+def test_a_checkpoint_whose_kid_comes_later_may_be_the_best(
+    config: ConfigDict, tmp_path: Path
+) -> None:
+    save_config(config, tmp_path / "config.json")
+    method = build_method(config)
+
+    def save_step(step: int, kid: float | None) -> None:
+        state = TrainState(jnp.asarray(step), {"generators": np.zeros(1)}, {}, {}, ema=None)
+        save(checkpoints, method, state, kid and {"a2b": kid, "b2a": kid})
+        checkpoints.wait_until_finished()
+
+    with open_checkpoints(tmp_path, config.checkpoint) as checkpoints:
+        save_step(1, None)
+    with open_checkpoints(tmp_path, config.checkpoint) as checkpoints:
+        add_kids(checkpoints, tmp_path, 1, {"a2b": 0.1, "b2a": 0.3})
+        add_kids(checkpoints, tmp_path, 7, {"a2b": 0.0, "b2a": 0.0})  # there is no such checkpoint
+        for step in (2, 3):
+            save_step(step, step / 10 + 0.1)
+    assert {int(path.name) for path in (tmp_path / "checkpoints").iterdir()} == {1, 3}
+    known = describe_checkpoint(tmp_path, 1)
+    assert known["best_step"] == 1
+    assert known["kid_x100_while_training"] == {"a2b": 10, "b2a": 30}
 
 
 def test_a_run_without_kids_has_no_best_checkpoint(config: ConfigDict, tmp_path: Path) -> None:

@@ -324,9 +324,6 @@ class Lottery(Method):
         return params["generators"] * drawn, {"drawn": drawn}
 
     @classmethod
-    def fields(cls) -> Any: ...
-
-    @classmethod
     def from_config(cls, config: Any, mapped: bool = False) -> Any: ...
 
     def translate(self, *args: Any, **kwargs: Any) -> Any: ...

@@ -8,7 +8,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from ugatit_jax.methods import METHODS, find_method
+from ugatit_jax.methods import METHODS, find_fields, find_variants
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -19,15 +19,15 @@ def get_config(variant: str = "") -> ConfigDict:
     """
     words = variant.split(",") if variant else []
     name = next((word for word in words if word in METHODS), "ugatit")
-    method = find_method(name)
-    known: dict[str, dict[str, Any]] = {name: {}} | method.variants()
+    variants = find_variants(name)
+    known: dict[str, dict[str, Any]] = {name: {}} | variants
     for word in words:
         if word not in known:
-            others = dict.fromkeys([*method.variants(), *METHODS])
+            others = dict.fromkeys([*variants, *METHODS])
             raise ValueError(f"no variant {word!r}: leave it out, or say :{', :'.join(others)}")
     config = shared()
     config.method = name
-    for field, value in method.fields().items():
+    for field, value in find_fields(name).items():
         section, _, field = field.partition(".")
         config[section][field] = value
     for word in words:

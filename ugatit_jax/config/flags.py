@@ -23,7 +23,7 @@ from ml_collections import ConfigDict
 from ugatit_jax.config.records import flatten, load_config
 from ugatit_jax.console.errors import InputError, Parser
 from ugatit_jax.data.storage import AnyPath, path_argument
-from ugatit_jax.devices.distributed import Cluster
+from ugatit_jax.devices.cluster import Cluster
 
 _KINDS = {bool: "True or False", int: "a whole number", float: "a number"}
 

@@ -9,17 +9,13 @@ import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from ugatit_jax.console.errors import InputError
+from ugatit_jax.data.encodings import ENCODINGS
 from ugatit_jax.data.reading import read_file
 from ugatit_jax.data.storage import AnyPath, list_files
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"})
 NO_MEDIA = ".nomedia"  # a file that marks a folder of pictures that are none of a data set
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
-ENCODINGS: dict[str, dict[str, Any]] = {
-    "png": {"format": "PNG"},
-    "jpg": {"format": "JPEG", "quality": 95, "subsampling": 0},
-    "webp": {"format": "WEBP", "quality": 95},
-}
 
 A = TypeVar("A", bound=Any)
 
@@ -157,10 +153,15 @@ def list_images(folder: AnyPath) -> list[AnyPath]:
     return find_images(folder)[0]
 
 
-def find_images(folder: AnyPath) -> tuple[list[AnyPath], int]:
-    """What `list_images` returns, and how many pictures it leaves out."""
+def check_folder(folder: AnyPath) -> None:
+    """Raise `InputError` where a folder of pictures is no folder."""
     if not folder.is_dir():
         raise InputError(f"no folder {folder}: give one that holds pictures")
+
+
+def find_images(folder: AnyPath) -> tuple[list[AnyPath], int]:
+    """What `list_images` returns, and how many pictures it leaves out."""
+    check_folder(folder)
     files = list_files(folder)
     marked = {file.parent for file in files if file.name == NO_MEDIA and file.parent.parts}
     pictures = [file for file in files if file.suffix.lower() in EXTENSIONS]

@@ -10,6 +10,7 @@ import functools
 import hashlib
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, TypeAlias
 
@@ -161,6 +162,21 @@ def list_files(folder: AnyPath) -> list[PurePath]:
         return _walk(folder)
     root = PurePosixPath(str(folder).removeprefix("gs://"))
     return [PurePosixPath(name).relative_to(root) for name in _gcs().find(str(folder))]
+
+
+def file_sizes(paths: Sequence[AnyPath]) -> list[int]:
+    """Return the sizes of files in bytes; a bucket is asked for a list of all, not for each."""
+    names = [str(path).removeprefix("gs://") for path in paths if not isinstance(path, Path)]
+    listed: dict[str, dict[str, Any]] = {}
+    if names:
+        folder = os.path.commonpath([os.path.dirname(name) for name in names])
+        listed = _gcs().find(folder, detail=True)
+    return [
+        path.stat().st_size
+        if isinstance(path, Path)
+        else int(listed[str(path).removeprefix("gs://")]["size"])
+        for path in paths
+    ]
 
 
 def _walk(root: Path) -> list[PurePath]:

@@ -15,7 +15,6 @@ import sys
 import threading
 import urllib.request
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -27,46 +26,12 @@ from jax.sharding import Mesh
 
 from ugatit_jax.console.errors import InputError
 from ugatit_jax.data.storage import AnyPath, write_atomically
+from ugatit_jax.devices.cluster import Cluster
 from ugatit_jax.devices.sharding import over_data, replicated
 
 WAIT = 3600  # s: longer than it takes to compile, or to decode all pictures
 SHUTDOWN_TIMEOUT = 60  # s that a process waits for the others when it ends, with an error or not
 METADATA = "http://{}/computeMetadata/v1/instance/attributes/worker-network-endpoints"
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """Which processes make up a run, and for how long, in s, they wait for each other.
-
-    `coordinator` is HOST:PORT of process 0; None: whatever started the processes knows.
-    """
-
-    coordinator: str | None = None
-    num_processes: int = 1
-    process_id: int = 0
-    start_timeout: int = 300
-    heartbeat_timeout: int = 60
-
-    def check(self) -> None:
-        """Raise `InputError` for a cluster that cannot be."""
-        for flag, value in (
-            ("start_timeout", self.start_timeout),
-            ("heartbeat_timeout", self.heartbeat_timeout),
-            ("num_processes", self.num_processes),
-        ):
-            if value < 1:
-                raise InputError(f"--{flag} is {value}; it must be at least 1")
-        if not 0 <= self.process_id < self.num_processes:
-            raise InputError(
-                f"--process_id is {self.process_id}; of {self.num_processes} processes it must be "
-                f"one of 0 to {self.num_processes - 1}"
-            )
-        if self.coordinator is not None:
-            host, _, port = self.coordinator.rpartition(":")
-            if not (host and port.isdecimal() and 0 < int(port) < 2**16):
-                raise InputError(
-                    f"--coordinator is {self.coordinator!r}; it must be HOST:PORT of process 0"
-                )
 
 
 def start(cluster: Cluster) -> None:

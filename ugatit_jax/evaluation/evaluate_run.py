@@ -20,7 +20,8 @@ from ugatit_jax.evaluation.report import Report, section_title
 from ugatit_jax.evaluation.scores import PictureSet, Scores, score
 from ugatit_jax.inference.translator import Translator
 from ugatit_jax.metrics.features import open_extractor
-from ugatit_jax.runs.checkpoints import Step, describe_checkpoint
+from ugatit_jax.runs.checkpoints import describe_checkpoint
+from ugatit_jax.runs.steps import Step
 from ugatit_jax.viewing.visualize import save_png
 
 

@@ -13,7 +13,8 @@ from ugatit_jax.devices.sharding import make_mesh, map_in_batches, over_data, re
 from ugatit_jax.inference.mapped import BATCH
 from ugatit_jax.methods import build_method
 from ugatit_jax.methods.method import Method, Params
-from ugatit_jax.runs.checkpoints import Step, restore_judges
+from ugatit_jax.runs.checkpoints import restore_judges
+from ugatit_jax.runs.steps import Step
 
 
 class DiscriminatorAttention:

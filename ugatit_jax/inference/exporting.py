@@ -20,18 +20,20 @@ from ugatit_jax.console.errors import InputError
 from ugatit_jax.data import images
 from ugatit_jax.data.storage import AnyPath, resolve
 from ugatit_jax.methods import build_method
-from ugatit_jax.methods.method import DIRECTIONS, Method, weight_shapes
-from ugatit_jax.runs.checkpoints import Step, has_average, restore_weights
+from ugatit_jax.methods.directions import DIRECTIONS
+from ugatit_jax.methods.method import Method, weight_shapes
+from ugatit_jax.runs.checkpoints import has_average, restore_weights
+from ugatit_jax.runs.exported_weights import pack_weights
 from ugatit_jax.runs.exports import (
     CONFIG,
     DESCRIPTION,
     FORMAT,
     PROGRAM,
     is_exported,
-    pack_weights,
     program_file,
     weights_file,
 )
+from ugatit_jax.runs.steps import Step
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 FILES = {

@@ -22,7 +22,8 @@ from ugatit_jax.data import images
 from ugatit_jax.data.storage import write_atomically
 from ugatit_jax.inference import fit
 from ugatit_jax.inference.attention_maps import DiscriminatorAttention
-from ugatit_jax.inference.jobs import Job, Options, outputs
+from ugatit_jax.inference.jobs import Job, outputs
+from ugatit_jax.inference.options import Options
 from ugatit_jax.inference.record import Made, Record
 from ugatit_jax.inference.translator import Translated, Translator
 from ugatit_jax.viewing.gallery import GalleryRow, GallerySection, write_gallery
@@ -59,22 +60,24 @@ class FileTranslator:
         self._translator, self._options, self._judge = translator, options, judge
         self._made, self._record = made, record
 
-    def __call__(self, jobs: Sequence[Job]) -> int:
-        """Translate with a progress bar; returns how many pictures could not be.
+    def __call__(self, jobs: Sequence[Job]) -> list[InputError]:
+        """Translate with a progress bar; returns why pictures could not be, one for each of these.
 
-        Each of these is reported in a line on stderr. Raises `InputError` where nothing more can be
+        Each is reported in a line on stderr. Raises `InputError` where nothing more can be
         written, as on a full disk.
         """
-        failed = written = 0
+        failed: list[InputError] = []
+        written = 0
         with (
             ThreadPoolExecutor(os.cpu_count()) as pool,
             tqdm(total=len(jobs), unit="picture", disable=None) as progress,
         ):
             try:
                 for error in _map_ahead(pool, self._write, self._results(pool, jobs)):
-                    failed += error is not None
-                    written += error is None
-                    if error:
+                    if error is None:
+                        written += 1
+                    else:
+                        failed.append(error)
                         progress.write(f"error: {error}", file=sys.stderr)
                     progress.update()
             except OSError as error:
@@ -118,6 +121,7 @@ class FileTranslator:
             return error
         try:
             fitted = fit.fit_picture(picture, mode, size)
+            fitted = dataclasses.replace(fitted, number=job.number)
         except InputError as error:
             return InputError(f"cannot translate {job.source}: {error}")
         return _Read(job, fitted, None if alpha is None else fit.fit_alpha(alpha, mode, size))

@@ -20,8 +20,8 @@ from PIL import Image
 
 from ugatit_jax.console.errors import InputError
 from ugatit_jax.data import images
+from ugatit_jax.inference.options import FITS
 
-MODES = ("crop", "stretch", "pad", "tile", "native")
 HEATMAP_SCALE = 4  # px of the picture per side of a heat map's value: the encoder halves it twice
 NATIVE_STEP = 64  # px: sizes are rounded up to multiples of it, as every size is compiled
 NATIVE_LIMIT = 2**23  # px, a 4K picture; a network of width 64 takes about 1 kB for each
@@ -36,7 +36,8 @@ class Fitted:
 
     tiles: uint8 [H, W, 3] each, all of one size; often a single one. shown: the picture that the
     results lie over, uint8 [h, w, 3]. The rest says where the tiles lie on a canvas, and where on
-    that the picture, in px.
+    that the picture, in px. number: what its style is drawn by, 0 or more; None: its place among
+    those that are translated.
     """
 
     tiles: Sequence[np.ndarray]
@@ -44,6 +45,7 @@ class Fitted:
     canvas: Size
     corners: Sequence[tuple[int, int]]  # top and left of each tile
     content: tuple[int, int, int, int]  # top, left, height, width
+    number: int | None = None
 
     def join(self, tiles: Sequence[np.ndarray]) -> np.ndarray:
         """Put translated tiles together: uint8 [H, W, 3] each to uint8 [h, w, 3], as `shown`."""
@@ -82,8 +84,8 @@ class Fitted:
 
 def check_mode(mode: str, any_size: bool) -> None:
     """Raise `InputError` for a mode that there is not, or not for networks of one size."""
-    if mode not in MODES:
-        raise InputError(f"no fit {mode!r}: choose one of {', '.join(MODES)}")
+    if mode not in FITS:
+        raise InputError(f"no fit {mode!r}: choose one of {', '.join(FITS)}")
     if mode == "native" and not any_size:
         raise InputError(
             "a full generator cannot fit 'native': its gamma and beta come from a fully connected "

@@ -3,6 +3,7 @@
 import dataclasses
 import fnmatch
 import glob
+import hashlib
 import itertools
 import os
 from collections.abc import Iterator, Sequence
@@ -12,20 +13,10 @@ from pathlib import Path
 from ugatit_jax.console.errors import InputError
 from ugatit_jax.data import images
 from ugatit_jax.data.storage import write_atomically
+from ugatit_jax.inference.options import Options
 from ugatit_jax.inference.record import FILE, Made, Record
 
 BY_PRODUCTS = ("attention", "cycle")  # folders of what is made beside translations
-
-
-@dataclass(frozen=True)
-class Options:
-    """What to make of every picture."""
-
-    direction: str = "a2b"
-    fit: str = "crop"
-    format: str = "png"
-    attention: bool = False
-    cycle: bool = False
 
 
 @dataclass(frozen=True)
@@ -36,6 +27,15 @@ class Job:
     source_bytes: int
     name: Path
     outputs: dict[str, Path]  # 'translation' and maybe 'attention', 'heatmaps' and 'cycle'
+
+    @property
+    def number(self) -> int:
+        """What its style is drawn by: it follows from its name alone, whatever else is translated.
+
+        A picture's name is its path below the input, with its extension.
+        """
+        name = self.name.as_posix().encode(errors="surrogateescape")
+        return int.from_bytes(hashlib.sha256(name).digest()[:8])
 
     def is_there(self) -> bool:
         """Tell whether there is a file of every result's name, however it was made."""

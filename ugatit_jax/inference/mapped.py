@@ -23,9 +23,9 @@ def places_of(method: Method, groups: Params) -> dict[str, Any]:
     return {way: method.select(places, way) for way in method.directions}
 
 
-def draw_style(method: Method, seed: int, index: int) -> np.ndarray:
-    """Return the style of picture `index`, N(0, 1), float32 [style_size]."""
-    return np.random.default_rng((seed, index)).standard_normal(method.style_size, np.float32)
+def draw_style(method: Method, seed: int, number: int) -> np.ndarray:
+    """Return the style of the picture of a number, 0 or more: N(0, 1), float32 [style_size]."""
+    return np.random.default_rng((seed, number)).standard_normal(method.style_size, np.float32)
 
 
 class MappedTranslation:

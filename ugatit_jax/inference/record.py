@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
-import jax
 import numpy as np
 
 FILE = "translated.jsonl"
@@ -85,6 +84,8 @@ def _key(picture: str | PurePath) -> str:
 
 def checksum(params: Any) -> str:
     """The first 16 digits of the SHA-256 of parameters, of their names and their values."""
+    import jax  # not above: files are looked for before it is imported
+
     digest = hashlib.sha256()
     for path, value in jax.tree_util.tree_leaves_with_path(params):
         digest.update(jax.tree_util.keystr(path).encode())

@@ -18,9 +18,11 @@ from ugatit_jax.devices.sharding import make_mesh, map_in_batches, replicated
 from ugatit_jax.inference.fit import Fitted, check_mode, fit_alpha, fit_picture
 from ugatit_jax.inference.mapped import BATCH, MappedTranslation, draw_style
 from ugatit_jax.methods import build_method
-from ugatit_jax.methods.method import BACK, Method
+from ugatit_jax.methods.directions import BACK
+from ugatit_jax.methods.method import Method
 from ugatit_jax.models import DTYPES
-from ugatit_jax.runs.checkpoints import Step, restore_weights
+from ugatit_jax.runs.checkpoints import restore_weights
+from ugatit_jax.runs.steps import Step
 
 Picture = np.ndarray | jax.Array | Image.Image
 Pictures = Picture | Sequence[Picture]
@@ -260,7 +262,9 @@ class Translator:
         """Yield tiles and their pictures' styles, and note the pictures that are begun."""
         for one in group:
             waiting.append(one)
-            style = draw_style(self.method, seed, next(count))
+            place = next(count)
+            number = place if one.number is None else one.number
+            style = draw_style(self.method, seed, number)
             for tile in one.tiles:
                 yield tile, style
 

@@ -18,9 +18,10 @@ from ugatit_jax.console.errors import InputError, Parser, exit_on_input_error
 from ugatit_jax.data.storage import AnyPath, folder_argument, path_argument
 from ugatit_jax.data.torch_file import write_torch_file
 from ugatit_jax.interop.pytorch import export_networks
-from ugatit_jax.methods.ugatit_fields import conventions_of
+from ugatit_jax.methods.ugatit_checks import conventions_of
 from ugatit_jax.models import Conventions
-from ugatit_jax.runs.checkpoints import Step, parse_step, restore_state
+from ugatit_jax.runs.checkpoints import restore_state
+from ugatit_jax.runs.steps import Step, parse_step
 
 
 def export_weights(run_dir: AnyPath, file: Path, step: Step = None) -> int:

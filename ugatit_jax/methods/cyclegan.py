@@ -24,26 +24,6 @@ from ugatit_jax.models import INITIALIZERS, compute_dtype, rematerialized
 from ugatit_jax.models.patch_discriminator import PatchDiscriminator, minimum_size
 from ugatit_jax.models.resnet import ResnetGenerator
 
-FIELDS: dict[str, Any] = {
-    # Channels after the first convolution, of generators and discriminators.
-    "model.base_width": 64,
-    # Residual blocks of a generator; 0: the authors' choice, 9 from 256 px on, 6 below.
-    "model.residual_blocks": 0,
-    # Convolutions of stride 2 of a discriminator; 3 see patches of 70 px.
-    "model.discriminator_layers": 3,
-    # First weights: "normal", N(0, 0.02), or "uniform", U(±1/sqrt(fan_in)).
-    "model.initializer": "normal",
-    # Weights of the terms of the objective; that of identity is a share of that of cycle.
-    "loss.adversarial": 1.0,
-    "loss.cycle": 10.0,
-    "loss.identity": 0.5,
-    # Earlier translations of each domain that are kept for its discriminator; 0: none.
-    "loss.pool": 50,
-    # 200 epochs of horse2zebra's 1 334 zebras, the second hundred with a falling rate.
-    "train.steps": 266_800,
-    "train.learning_rate": 2e-4,
-    "train.weight_decay": 0.0,
-}
 _RULES = (
     rules.at_least_one("model.base_width", "model.discriminator_layers"),
     rules.not_negative("loss.adversarial", "loss.cycle", "loss.identity"),
@@ -82,11 +62,6 @@ class CycleGAN(Method):
             "identity": "generator/identity",
         }
     )
-
-    @classmethod
-    def fields(cls) -> dict[str, Any]:
-        """Return the authors' setting."""
-        return FIELDS
 
     @classmethod
     def check(cls, config: ConfigDict) -> None:

@@ -20,13 +20,12 @@ import optax
 from jax import Array
 from ml_collections import ConfigDict
 
+from ugatit_jax.methods.directions import DIRECTIONS
 from ugatit_jax.methods.optimizer import adam, learning_rate
 
 Params = dict[str, Any]  # {group: tree of parameters}
 Batch = dict[str, Array]  # {input: [N, H, W, 3], float in [-1, 1]}
 Terms = dict[str, Array]  # {name: scalar}
-DIRECTIONS = ("a2b", "b2a")
-BACK = {"a2b": "b2a", "b2a": "a2b"}  # the direction that leads back
 
 
 @dataclass(frozen=True)
@@ -91,19 +90,6 @@ class Method(abc.ABC):
     image_size: tuple[int, int]  # (height, width) in px, of the training
 
     # --- The method in a config -------------------------------------------------------------------
-
-    @classmethod
-    @abc.abstractmethod
-    def fields(cls) -> dict[str, Any]:
-        """Return the fields that the method has, {'model.x': value, 'loss.x': value}.
-
-        And the values that it wants for those of 'train' and 'data', where they are not U-GAT-IT's.
-        """
-
-    @classmethod
-    def variants(cls) -> dict[str, dict[str, Any]]:
-        """Return the words that may follow the config's name, {word: {field: value}}."""
-        return {}
 
     @classmethod
     def check(cls, config: ConfigDict) -> None:

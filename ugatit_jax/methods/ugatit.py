@@ -16,7 +16,7 @@ import numpy as np
 from jax import Array
 from ml_collections import ConfigDict
 
-from ugatit_jax.methods import losses, ugatit_fields
+from ugatit_jax.methods import losses, ugatit_checks, ugatit_fields
 from ugatit_jax.methods.interleaving import deinterleave, interleave
 from ugatit_jax.methods.losses import weighted_sum
 from ugatit_jax.methods.method import Batch, Context, Method, Params, Player, Terms
@@ -73,24 +73,14 @@ class UGATIT(Method):
     # --- The method in a config -------------------------------------------------------------------
 
     @classmethod
-    def fields(cls) -> dict[str, Any]:
-        """Return the paper's setting."""
-        return ugatit_fields.FIELDS
-
-    @classmethod
-    def variants(cls) -> dict[str, dict[str, Any]]:
-        """Return light, and the conventions of the authors' implementations."""
-        return ugatit_fields.VARIANTS
-
-    @classmethod
     def check(cls, config: ConfigDict) -> None:
         """Raise `InputError` for the first field whose value cannot work."""
-        ugatit_fields.check(config)
+        ugatit_checks.check(config)
 
     @classmethod
     def architecture(cls, config: ConfigDict) -> set[str]:
         """Return the fields that decide the shapes and the meaning of the parameters."""
-        return ugatit_fields.architecture(config.model)
+        return ugatit_checks.architecture(config.model)
 
     @classmethod
     def from_config(cls, config: ConfigDict, mapped: bool = False) -> Self:
@@ -98,7 +88,7 @@ class UGATIT(Method):
         model, remat = config.model, config.train.remat
         common: dict[str, Any] = {
             "base_width": model.base_width,
-            "conventions": ugatit_fields.conventions_of(model),
+            "conventions": ugatit_checks.conventions_of(model),
             "kernel_init": INITIALIZERS[model.initializer],
             "dtype": compute_dtype(config.dtype),
         }

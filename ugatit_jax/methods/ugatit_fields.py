@@ -1,15 +1,6 @@
 """U-GAT-IT's fields in a config, the paper's values, and the authors' two implementations."""
 
-import dataclasses
 from typing import Any
-
-from ml_collections import ConfigDict
-
-from ugatit_jax.console.errors import InputError
-from ugatit_jax.methods import rules
-from ugatit_jax.methods.losses import KINDS
-from ugatit_jax.methods.rules import Rule
-from ugatit_jax.models import INITIALIZERS, SKIPS, Conventions, minimum_size
 
 FIELDS: dict[str, Any] = {
     # How gamma and beta of AdaLIN are computed: from the flattened feature map (full, False) or
@@ -79,46 +70,3 @@ PRESETS: dict[str, dict[str, Any]] = {
 # styles of drawing do, in minutes to hours on a CPU: docs/quality.md.
 OURS: dict[str, Any] = {"model.skip": "full", "loss.cam": 10.0, "train.ema_decay": 0.999}
 VARIANTS: dict[str, dict[str, Any]] = {"light": {"model.light": True}, "ours": OURS, **PRESETS}
-# What of `model` changes how a training begins, but not what its parameters mean.
-_BEGINNING = {"model.initializer", "model.rho_start"}
-_RULES = (
-    rules.at_least_one("model.base_width", "model.residual_blocks"),
-    rules.not_negative(*(f"loss.{term}" for term in ("adversarial", "cycle", "identity", "cam"))),
-    rules.not_negative("loss.penalty"),
-    rules.one_of("loss.kind", KINDS),
-    rules.one_of("model.initializer", INITIALIZERS),
-    rules.one_of("model.skip", SKIPS),
-    Rule(("model.rho_margin",), lambda v: 0 <= v < 1, "in [0, 1)"),
-    Rule(("model.rho_start",), lambda v: 0 <= v <= 1, "in [0, 1]"),
-    Rule(("model.local_layers", "model.global_layers"), lambda v: v >= 3, "3 or more"),
-)
-
-
-def check(config: ConfigDict) -> None:
-    """Raise `InputError` for the first field whose value cannot work."""
-    rules.check(config, _RULES)
-    size = tuple(config.data.image_size)
-    for scale in ("local", "global"):
-        layers = config.model[f"{scale}_layers"]
-        if min(size) < minimum_size(layers):
-            fitting = layers
-            while min(size) < minimum_size(fitting):
-                fitting -= 1
-            raise InputError(
-                f"config.data.image_size is {size}, too small for the {scale} discriminator of "
-                f"{layers} layers, which takes {minimum_size(layers)} px; say "
-                f"--config.model.{scale}_layers={fitting}, or take larger pictures"
-            )
-
-
-def architecture(model: ConfigDict) -> set[str]:
-    """Return the fields that decide the shapes and the meaning of the parameters."""
-    # The first fully connected layer of full generators follows the size of the pictures.
-    of_size = set() if model.light else {"data.image_size"}
-    return {f"model.{name}" for name in model} - _BEGINNING | of_size
-
-
-def conventions_of(model: ConfigDict) -> Conventions:
-    """Return the conventions that the section `model` holds, field by field."""
-    names = (field.name for field in dataclasses.fields(Conventions))
-    return Conventions(**{name: model[name] for name in names})

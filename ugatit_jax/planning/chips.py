@@ -91,6 +91,8 @@ GPUS = {
     "H200": Chip("NVIDIA H200", 141e9, 989e12, 4800e9, 450e9, 1, None, 8, "nvidia.com, H200 SXM"),
 }
 
+KINDS = f"{', '.join(f'{kind}:AxB' for kind in TPUS)}, gpu, cpu"  # of topologies
+
 
 def find_gpu(device_kind: str) -> Chip | None:
     """Return the chip of a JAX device's `device_kind`, 'NVIDIA H100 80GB HBM3'; None: unknown."""

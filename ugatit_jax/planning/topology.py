@@ -14,9 +14,7 @@ from jax.experimental import topologies
 
 from ugatit_jax.console.errors import InputError
 from ugatit_jax.devices.runtime import use_libtpu_without_tpu
-from ugatit_jax.planning.chips import TPUS, Chip, find_gpu
-
-KINDS = f"{', '.join(f'{kind}:AxB' for kind in TPUS)}, gpu, cpu"
+from ugatit_jax.planning.chips import KINDS, TPUS, Chip, find_gpu
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,19 @@
 import re
 from pathlib import Path
 
+from ugatit_jax.console.errors import InputError
 from ugatit_jax.data.storage import AnyPath, parents, resolve
-from ugatit_jax.runs.directory import checkpoints_folder
+from ugatit_jax.runs.directory import checkpoints_folder, is_run
 from ugatit_jax.runs.exports import is_exported
 
 WEIGHTS = re.compile(r".*\.(pt|index|data-\d+-of-\d+)")  # of the authors' implementations
 IMPORT = "python -m ugatit_jax.interop.import_weights"
+
+
+def check_run(path: AnyPath, or_export: bool = False) -> None:
+    """Raise `InputError` if a path is no run directory, and, if that may be, no export either."""
+    if not is_run(path) and not (or_export and is_exported(path)):
+        raise InputError(f"no run in {path}: {what_is_there(path)}")
 
 
 def what_is_there(path: AnyPath) -> str:

@@ -1,12 +1,12 @@
 """A run's checkpoints: saved in the background, restored on any devices, in whole or in part."""
 
-import argparse
 import contextlib
 import dataclasses
 import functools
+import json
 import logging
 from collections.abc import Iterator
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,17 +16,18 @@ from orbax.checkpoint import checkpoint_managers
 
 from ugatit_jax.config.records import load_config
 from ugatit_jax.console.errors import InputError
-from ugatit_jax.data.storage import AnyPath, check_for_orbax
+from ugatit_jax.data.storage import AnyPath, check_for_orbax, write_atomically
+from ugatit_jax.devices import distributed
 from ugatit_jax.devices.sharding import make_mesh, replicated
 from ugatit_jax.methods import build_method
 from ugatit_jax.methods.method import Method, Params, shapes
 from ugatit_jax.methods.state import TrainState, create_state, translating
-from ugatit_jax.runs.advice import what_is_there
+from ugatit_jax.runs.advice import check_run
 from ugatit_jax.runs.directory import check_format, checkpoints_folder
-from ugatit_jax.runs.exports import is_exported, read_exported
+from ugatit_jax.runs.exported_weights import read_exported
+from ugatit_jax.runs.exports import is_exported
 from ugatit_jax.runs.layout import FORMAT_2, layout_of
-
-Step = int | Literal["best"] | None
+from ugatit_jax.runs.steps import Step
 
 
 def open_checkpoints(workdir: AnyPath, options: ConfigDict) -> ocp.CheckpointManager:
@@ -76,6 +77,19 @@ def save(
     checkpoints.save(step, args=ocp.args.Composite(**arguments), metrics=kids)
 
 
+def add_kids(
+    checkpoints: ocp.CheckpointManager, workdir: AnyPath, step: int, kids: dict[str, float]
+) -> None:
+    """Give a checkpoint the KIDs that it was saved without, if it is there: it may be the best."""
+    if step not in checkpoints.all_steps():
+        return
+    if jax.process_index() == 0:  # where orbax keeps them
+        file = checkpoints_folder(workdir) / str(step) / "metrics" / "metrics"
+        write_atomically(file, json.dumps(kids))
+    distributed.wait_for_all("added KIDs")
+    checkpoints.reload()
+
+
 def restore(
     checkpoints: ocp.CheckpointManager, method: Method, state: TrainState, workdir: AnyPath
 ) -> TrainState:
@@ -94,13 +108,6 @@ def restore(
         start = jax.tree.map(jnp.copy, translating(method, found.params))
         found = dataclasses.replace(found, ema=start)
     return found
-
-
-def parse_step(text: str) -> Step:
-    """Read --step of a command line: a number, or 'best'."""
-    if text != "best" and not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor best")
-    return "best" if text == "best" else int(text)
 
 
 class Trained(NamedTuple):
@@ -211,9 +218,8 @@ def _without_average(method: Method, config: ConfigDict) -> TrainState:
 def _open_to_read(
     run_dir: AnyPath, step: Step
 ) -> Iterator[tuple[ConfigDict, int, ocp.CheckpointManager]]:
+    check_run(run_dir)
     folder = checkpoints_folder(run_dir)
-    if not folder.is_dir():
-        raise InputError(f"no run in {run_dir}: {what_is_there(run_dir)}")
     check_for_orbax(run_dir)
     check_format(run_dir)
     config = load_config(run_dir / "config.json")

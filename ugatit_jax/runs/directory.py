@@ -19,7 +19,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import jax
 from ml_collections import ConfigDict
 
 import ugatit_jax
@@ -84,6 +83,8 @@ def record_start(
 
     identity: None for a run that was not trained here, but imported.
     """
+    import jax  # not above: who asks whether there is a run need not wait for it
+
     path = workdir / "run.json"
     record: dict[str, Any] = {"starts": []}
     if path.exists():

@@ -76,7 +76,9 @@ def _run(training: Training, mesh: Mesh, state: TrainState, checkpoints: Checkpo
         if kid_curve is not None:
             kid_curve.forget_after(start)
             if kid_curve.is_missing(start):
-                log.write_kids(start, kid_curve.measure(translation, state.best(method), start))
+                kids = kid_curve.measure(translation, state.best(method), start)
+                on_disk.add_kids(checkpoints, training.workdir, start, kids)
+                log.write_kids(start, kids)
         any_process, previous = distributed.AnyProcess(mesh), None
         for step in range(start + 1, steps + 1):
             state, metrics = train_steps(method.phase(step - 1), state, batch)
@@ -94,12 +96,12 @@ def _run(training: Training, mesh: Mesh, state: TrainState, checkpoints: Checkpo
             log.advance(step, state, metrics, force=save)
             if sampler.is_due(step, last):
                 log.write_grid(step, sampler.grid(state.best(method), step))
-            kids = None
+            measured = None
             if kid_curve is not None and measure:
-                kids = kid_curve.measure(translation, state.best(method), step)
-                log.write_kids(step, kids)
+                measured = kid_curve.measure(translation, state.best(method), step)
+                log.write_kids(step, measured)
             if save:
-                on_disk.save(checkpoints, method, state, kids)
+                on_disk.save(checkpoints, method, state, measured)
             if last:
                 break
         if step == steps:

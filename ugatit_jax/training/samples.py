@@ -8,7 +8,8 @@ from ml_collections import ConfigDict
 
 from ugatit_jax.data import datasets
 from ugatit_jax.inference.mapped import MappedTranslation
-from ugatit_jax.methods.method import BACK, Method, Params
+from ugatit_jax.methods.directions import BACK
+from ugatit_jax.methods.method import Method, Params
 from ugatit_jax.viewing import visualize
 
 

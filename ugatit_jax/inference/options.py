@@ -1,0 +1,16 @@
+"""What may be made of a picture."""
+
+from dataclasses import dataclass
+
+FITS = ("crop", "stretch", "pad", "tile", "native")  # `fit.py` says what each does
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to make of every picture."""
+
+    direction: str = "a2b"
+    fit: str = "crop"
+    format: str = "png"
+    attention: bool = False
+    cycle: bool = False

@@ -1,0 +1,4 @@
+"""The directions of translation between two domains."""
+
+DIRECTIONS = ("a2b", "b2a")
+BACK = {"a2b": "b2a", "b2a": "a2b"}  # the direction that leads back

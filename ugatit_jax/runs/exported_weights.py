@@ -1,0 +1,84 @@
+"""The weights of an exported folder: packed and read back."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+from ml_collections import ConfigDict
+from safetensors import SafetensorError
+from safetensors.numpy import load, load_file, save
+
+from ugatit_jax.config.records import load_config
+from ugatit_jax.console.errors import InputError
+from ugatit_jax.data.storage import AnyPath, first_line, read_bytes
+from ugatit_jax.methods import build_method
+from ugatit_jax.methods.method import weight_shapes
+from ugatit_jax.runs.exports import CONFIG, DESCRIPTION, FORMAT, read_description, weights_file
+
+
+def read_exported(folder: AnyPath) -> tuple[ConfigDict, int, dict[str, Any]]:
+    """Read the config, the step, and the weights by direction, float32, on the host.
+
+    There are those of the exported directions only. Raises `InputError` if a newer program wrote
+    the folder, and for a file that is missing or not as it was written.
+    """
+    path = folder / DESCRIPTION
+    description = read_description(path, FORMAT)
+    try:
+        step, directions = int(description["step"]), list(description["directions"])
+        checksums = {name: file["sha256"] for name, file in description["files"].items()}
+        for name in (CONFIG, *map(weights_file, directions)):
+            _check_file(folder / name, checksums[name])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"cannot read {path}: {error!r}; export the run again") from None
+    config = load_config(folder / CONFIG)
+    method = build_method(config)
+    weights = {
+        way: _read_weights(folder / weights_file(way), weight_shapes(method, way))
+        for way in directions
+    }
+    return config, step, weights
+
+
+def pack_weights(params: Any, dtype: str) -> bytes:
+    """Return the weights of one direction as a safetensors file, in 'float32' or 'bfloat16'."""
+    flat = flatten_dict(jax.device_get(params), sep="/")
+    tensors = {name: np.ascontiguousarray(x, jnp.dtype(dtype)) for name, x in flat.items()}
+    return save(tensors, metadata={"format": "np"})
+
+
+def _read_weights(file: AnyPath, shapes: Any) -> Any:
+    try:
+        # Of a file of this machine, only what is used is read.
+        tensors = load_file(file) if isinstance(file, Path) else load(read_bytes(file))
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"cannot read {file}: {error}; export the run again") from None
+    expected = flatten_dict(shapes, sep="/")
+    for name in sorted(expected.keys() | tensors.keys()):
+        found, fits = (x[name].shape if name in x else "absent" for x in (tensors, expected))
+        if found != fits:
+            raise InputError(
+                f"{file} does not fit its {CONFIG}: {name} is {found}, expected {fits}; "
+                "export the run again"
+            )
+    return unflatten_dict({k: x.astype(np.float32) for k, x in tensors.items()}, sep="/")
+
+
+def _check_file(file: AnyPath, sha256: str) -> None:
+    """Raise `InputError` unless a file is as it was written: half copied, it may still load."""
+    try:
+        with file.open("rb") as stream:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(
+            f"cannot read {file}: {first_line(error)}; copy the whole folder"
+        ) from None
+    if found != sha256:
+        raise InputError(
+            f"{file} is not as it was exported (its SHA-256 differs from {DESCRIPTION}'s): "
+            "copy it again"
+        )
