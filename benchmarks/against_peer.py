@@ -138,10 +138,12 @@ def matrix_product() -> Run:
     return lambda: jax.block_until_ready(product(x, y))
 
 
-def forms_on(device: str) -> dict[str, Form]:
+def forms_on(device: str, compiled: bool) -> dict[str, Form]:
     """Return the peer's forms by name, and say in one line what cannot run."""
     best = replace(EAGER, bfloat16=device == "cuda")
     forms = {"eager": PLAIN, "eager, best": best}
+    if not compiled:
+        return forms
     try:
         torch.compile(lambda x: x.sin() + 1)(torch.zeros(8, device=device))
     except Exception as error:  # whatever is missing: a C++ compiler, Triton, headers
@@ -196,13 +198,19 @@ def main() -> None:
     shapes("--shapes", default=[Shape(128, 32), Shape(64, 24, 1)], help="to train")
     shapes("--translations", default=[Shape(256, 64)], help="to translate with")
     parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument(
+        "--compiled",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="have a peer that torch.compile compiles, for minutes",
+    )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     flags = parser.parse_args()
     jax.config.update("jax_platforms", flags.device)
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # two share a GPU's memory
     set_up_jax()
     torch.set_num_threads(len(os.sched_getaffinity(0)))
-    forms = forms_on(flags.device)
+    forms = forms_on(flags.device, flags.compiled)
     dtype = np.dtype(compute_dtype("auto")).name
     where = f"{jax.devices()[0].device_kind}, {torch.get_num_threads()} threads"
     versions = f"jax {jax.__version__} in {dtype}, torch {torch.__version__}"
@@ -215,6 +223,7 @@ def main() -> None:
     work = [("step", shape, our_step, peer_step) for shape in flags.shapes]
     work += [("translate", s, our_translation, peer_translation) for s in flags.translations]
     for what, shape, ours, peer in work:
+        torch.compiler.reset()  # it takes few shapes per network
         peers = {name: peer(shape, form, flags.device) for name, form in forms.items()}
         flops = count_flops(peers["eager, best"])
         times = measure({"ours": ours(shape), **peers, "product": matrix_product()}, flags.rounds)

@@ -75,7 +75,8 @@ class Peer:
         for network in self.networks.values():
             network.to(self.device).to(memory_format=self._layout)  # type: ignore[call-overload]
             if form.compiled:
-                network.eval().compile(dynamic=False)  # eval: without a power iteration
+                # eval: no power iteration. fullgraph: nothing is left to eager mode in silence.
+                network.eval().compile(dynamic=False, fullgraph=True)
         self._params = {
             kind: [
                 p
