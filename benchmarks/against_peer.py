@@ -2,8 +2,11 @@
 
 python -m benchmarks.against_peer --shapes 128:32 64:24:1 --rounds 10
 
-Both are light networks, one picture, the work of a step from the same kind of batch on the device.
-The peer (torch_peer.py) runs as its users would begin, and in better forms with the same results.
+Both are light networks, one picture. The peer (torch_peer.py) runs as its users would begin, and in
+better forms with the same results. It needs a quiet machine: PyTorch's threads wait for each other,
+and beside other work it looks ten times as slow. On a busy one compare the CPU time of one core:
+
+taskset -c 0 python -m benchmarks.against_peer --clock cpu
 """
 
 import argparse
@@ -33,6 +36,7 @@ from ugatit_jax.models import compute_dtype, minimum_size
 from ugatit_jax.training.step import jit_train_step
 
 Run = Callable[[], Any]  # it returns when its result is there
+CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 SIDE = 2048  # of the matrices whose product is the machine's rate
 
 
@@ -161,14 +165,14 @@ def count_flops(run: Run) -> float:
     return float(counter.get_total_flops())
 
 
-def measure(runs: dict[str, Run], rounds: int) -> dict[str, np.ndarray]:
+def measure(runs: dict[str, Run], rounds: int, clock: Callable[[], float]) -> dict[str, np.ndarray]:
     """Return the seconds of every round, in turns; two rounds go before, which compile."""
     times: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(2 + rounds):
         for name, run in runs.items():
-            since = time.perf_counter()
+            since = clock()
             run()
-            times[name].append(time.perf_counter() - since)
+            times[name].append(clock() - since)
     return {name: np.array(of_run[2:]) for name, of_run in times.items()}
 
 
@@ -204,6 +208,7 @@ def main() -> None:
         default=True,
         help="have a peer that torch.compile compiles, for minutes",
     )
+    parser.add_argument("--clock", choices=CLOCKS, default="wall")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     flags = parser.parse_args()
     jax.config.update("jax_platforms", flags.device)
@@ -214,7 +219,8 @@ def main() -> None:
     dtype = np.dtype(compute_dtype("auto")).name
     where = f"{jax.devices()[0].device_kind}, {torch.get_num_threads()} threads"
     versions = f"jax {jax.__version__} in {dtype}, torch {torch.__version__}"
-    print(f"{where}, {versions}, ms, median (least–most) of {flags.rounds} rounds\n")
+    how = f"{flags.clock} time in ms, median (least–most) of {flags.rounds} rounds"
+    print(f"{where}, {versions}, {how}\n")
     names = [f"PyTorch, {name}" for name in forms]
     names += ["GFLOP", "GFLOP/s of a product", "ours, share", "best peer, share"]
     names += ["ours / eager", "ours / best peer"]
@@ -226,7 +232,8 @@ def main() -> None:
         torch.compiler.reset()  # it takes few shapes per network
         peers = {name: peer(shape, form, flags.device) for name, form in forms.items()}
         flops = count_flops(peers["eager, best"])
-        times = measure({"ours": ours(shape), **peers, "product": matrix_product()}, flags.rounds)
+        runs = {"ours": ours(shape), **peers, "product": matrix_product()}
+        times = measure(runs, flags.rounds, CLOCKS[flags.clock])
         title = f"{what}, {shape.size} px, width {shape.width}, {shape.blocks} blocks"
         print(row_of(title, times, flops), flush=True)
 
