@@ -17,6 +17,7 @@ from ugatit_jax.config import fields
 from ugatit_jax.config.checks import check_config
 from ugatit_jax.console.errors import exit_on_input_error
 from ugatit_jax.devices import sharding
+from ugatit_jax.devices.runtime import keep_freed_memory
 from ugatit_jax.methods import build_method
 from ugatit_jax.methods.state import create_state
 from ugatit_jax.models import compute_dtype
@@ -83,6 +84,8 @@ def main() -> None:
     parser.add_argument("--dtype", default="auto")
     parser.add_argument("--steps", type=int, default=20)
     flags = parser.parse_args()
+    if jax.default_backend() == "cpu":
+        keep_freed_memory()  # as every command does
     kinds = ", ".join(sorted({device.device_kind for device in jax.devices()}))
     print(f"{jax.device_count()} × {kinds}, jax {jax.__version__}, {flags.size} px, ", end="")
     print(f"width {flags.width}, median of {flags.steps} steps\n")
