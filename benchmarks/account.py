@@ -122,12 +122,15 @@ def account_bytes(text: str) -> dict[Place, float]:
     program = read_program(text)
     times = count_runs(program).times
     found: dict[Place, float] = defaultdict(float)
+    scopes: dict[str, str] = {}  # of functions that are called
     for function in find_counted(program):
         users = find_users(function)
         for instruction in function.instructions.values():
+            scope = scope_of(instruction, function, users) or scopes.get(function.name, "")
+            scopes |= dict.fromkeys(instruction.callees(), scope)
             moved = times[function.name] * moved_bytes(instruction, function, program)
             if moved:
-                found[find_place(scope_of(instruction, function, users))] += moved
+                found[find_place(scope)] += moved
     return found
 
 

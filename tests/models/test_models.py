@@ -4,6 +4,7 @@ import functools
 import json
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -156,21 +157,30 @@ def test_initializers_draw_what_they_say():
 def test_generator_gives_the_recorded_inner_activations(golden):
     generator = golden.method.generator
     params, picture = golden.generators("init")["a2b"], golden.batch(1)["a"]
+    block = layers.ResidualBlock(layers.Conv, generator.conventions)
+
+    def apply_block(name, x, *style):
+        return block.apply({"params": params[name]}, x, *style)
+
     forward = jax.jit(functools.partial(generator.apply, capture_intermediates=True))
     _, state = forward({"params": params}, picture)
     inner = {
         name.removesuffix("/__call__"): outputs[0]
         for name, outputs in flatten_dict(state["intermediates"], sep="/").items()
     }
+    # The blocks go in a loop, which gives nothing of what is inside: here one by one.
+    encoded = apply_block("encoder_1", apply_block("encoder_0", nn.relu(inner["down_norm_2"])))
+    style = inner["mlp/gamma"], inner["mlp/beta"]
+    decoded = apply_block("decoder_0", inner["cam"][0], style)
     recorded = golden.state_dict("act/genA2B/")
     ours = {
-        "DownBlock": inner["encoder_1"],
+        "DownBlock": encoded,
         "conv1x1": inner["cam/conv1x1"],
         "FC": jax.nn.relu(inner["mlp/fc_1"]),
         "gamma": inner["mlp/gamma"],
         "beta": inner["mlp/beta"],
-        "UpBlock1_1": inner["decoder_0"],
-        "UpBlock1_2": inner["decoder_1"],
+        "UpBlock1_1": decoded,
+        "UpBlock1_2": apply_block("decoder_1", decoded, style),
     }
     assert ours.keys() == recorded.keys()
     for name, value in recorded.items():

@@ -12,7 +12,7 @@ import pytest
 from jax import lax
 from jax.sharding import PartitionSpec as P
 
-from ugatit_jax.devices.sharding import make_mesh, replicated
+from ugatit_jax.devices.sharding import AXES, make_mesh, replicated
 from ugatit_jax.planning.hbm import count_hbm_bytes
 from ugatit_jax.planning.topology import find_target
 
@@ -216,3 +216,29 @@ ENTRY %main (a: f32[8,128], b: f32[64,128], i: s32[]) -> f32[8,128] {{
 )
 def test_one_instruction(line: str, moved: int) -> None:
     assert count_hbm_bytes(PROGRAM.replace("LINE", line)) == moved
+
+
+def test_an_exchange_beside_other_work_counts_once(world_of_libtpu: None) -> None:
+    def gather_and_multiply(
+        share: jax.Array, x: jax.Array, w: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        whole = lax.all_gather(share, AXES, tiled=True)
+        for _ in range(4):
+            x = jnp.tanh(x @ w)
+        return whole.sum(1), x
+
+    mesh = make_mesh(find_target("v5e:2x2").devices)
+    mapped = jax.shard_map(
+        gather_and_multiply,
+        mesh=mesh,
+        in_specs=(P(AXES), P(), P()),
+        out_specs=(P(), P()),
+        check_vma=False,
+    )
+    x = array(4096, 4096, dtype=jnp.bfloat16)  # 32 MiB
+    text = jax.jit(mapped).lower(array(16384, 4096), x, x).compile().as_text()
+    assert "AsyncCollectiveDone" in text
+    gathered = 64 + 256 + 256  # the share is read, the whole written and read again
+    multiplied = 32 + 4 * (32 + 32)  # w stays on the chip
+    expected = (gathered + multiplied) * MIB + 4 * 16384
+    assert expected <= count_hbm_bytes(text) <= expected + SCALARS

@@ -9,7 +9,13 @@ from jax import Array
 from jax.typing import DTypeLike
 
 from ugatit_jax.models.conventions import Conventions
-from ugatit_jax.models.layers import Conv, DoublingConv, Initializer, ResidualBlock
+from ugatit_jax.models.layers import (
+    Conv,
+    DoublingConv,
+    Initializer,
+    ResidualBlock,
+    apply_in_turn,
+)
 from ugatit_jax.models.normalization import instance_normalize
 
 
@@ -43,8 +49,8 @@ class ResnetGenerator(nn.Module):
                 width * 2**i, 3, stride=2, padding=1, padding_mode="constant", name=f"down_{i}"
             )
             x = nn.relu(instance_normalize(down(x)))
-        for i in range(self.residual_blocks):
-            x = ResidualBlock(conv, Conventions(), name=f"block_{i}")(x)
+        block = ResidualBlock(conv, Conventions(), parent=None)
+        x = apply_in_turn(self, block, "block", self.residual_blocks, x)
         for i in (0, 1):
             up = DoublingConv(width * 2 ** (1 - i), self.kernel_init, self.dtype, name=f"up_{i}")
             x = nn.relu(instance_normalize(up(x)))

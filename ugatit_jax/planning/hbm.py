@@ -6,6 +6,7 @@ An instruction reads each of its operands once and writes its results once, as t
 with padded tiles; one that takes a part of an array, or replaces a part in place, moves that part.
 """
 
+import re
 from collections.abc import Iterator
 
 from ugatit_jax.planning.hlo import (
@@ -28,6 +29,11 @@ FREE = ("parameter", "constant", "tuple", "get-tuple-element", "bitcast", "after
 FREE_TARGETS = ("AllocateBuffer", "ConcatBitcast")
 TAKE = ("slice", "dynamic-slice", "gather")  # a part of the first operand
 REPLACE = "dynamic-update-slice"  # a part of the first operand, which becomes the result
+# Inside a fusion one of these goes on beside its work: what it moves counts at its start.
+COLLECTIVES = ("all-gather", "all-reduce", "all-to-all", "collective-permute", "reduce-scatter")
+DONE = "AsyncCollectiveDone"
+# "output_to_operand_aliasing={{2}: (0, {}), …": a result that is an operand, maybe changed in place
+ALIAS = re.compile(r"\{(\d*)\}: \((\d+), \{\}\)")
 
 
 def count_hbm_bytes(text: str) -> int:
@@ -103,13 +109,17 @@ def _read(user: Instruction, name: str, whole: Array, program: Program) -> int:
         return 0
     if _kind(user) == "fusion":
         fused = program[user.attribute("calls")]
-        parameters = [
-            fused.parameter(number)
+        stays = _aliases(user).values()
+        read = sum(
+            _read_inside(
+                fused,
+                fused.parameter(number),
+                whole,
+                0 if number in stays else whole.padded_bytes,
+                program,
+            )
             for number, operand in enumerate(user.operands)
             if operand == name
-        ]
-        read = sum(
-            _read_inside(fused, each, whole, whole.padded_bytes, program) for each in parameters
         )
         return min(whole.padded_bytes, read)
     return whole.padded_bytes
@@ -124,7 +134,7 @@ def _read_inside(
     """
     read = as_result if value.is_root else 0
     for user in fused.instructions.values():
-        if value.name not in user.operands:
+        if value.name not in user.operands or _goes_on_beside(user):
             continue
         if user.opcode == "tuple":
             read += as_result
@@ -146,15 +156,27 @@ def _written(
     if _kind(instruction) == "fusion":
         fused = program[instruction.attribute("calls")]
         name = fused.root.operands[index] if fused.root.opcode == "tuple" else fused.root.name
-        # A result that is a parameter from end to end is a copy.
-        return min(whole.padded_bytes, _made_inside(fused, name) or whole.padded_bytes)
+        made = _made_inside(fused, name)
+        if index not in _aliases(instruction):
+            made = made or whole.padded_bytes  # a parameter from end to end: a copy
+        return min(whole.padded_bytes, made)
     return whole.padded_bytes
+
+
+def _goes_on_beside(inside: Instruction) -> bool:
+    return inside.opcode in COLLECTIVES or inside.attribute("custom_call_target") == DONE
+
+
+def _aliases(fusion: Instruction) -> dict[int, int]:
+    """Return which results of a fusion are which of its operands, by their numbers."""
+    pairs = fusion.attributes.partition("output_to_operand_aliasing=")[2].partition(", calls=")[0]
+    return {int(result or 0): int(operand) for result, operand in ALIAS.findall(pairs)}
 
 
 def _made_inside(fused: Function, name: str) -> int:
     """Return how many bytes of a value are not those of one of the function's parameters."""
     value = fused.instructions[name]
-    if value.opcode == "parameter":
+    if value.opcode == "parameter" or _goes_on_beside(value):
         return 0
     if value.opcode == "bitcast":
         return _made_inside(fused, value.operands[0])
