@@ -1,6 +1,7 @@
 """Where the time, or the bytes, of a training step go, by layer and pass, beside the least needed.
 
-python -m benchmarks.account --config=configs/default.py:light --topology=v5e:2x4
+python -m benchmarks.account --config=configs/default.py:light --config.train.batch_size=8 \
+    --topology=v5e:2x4
 JAX_PLATFORMS=cpu python -m benchmarks.account --config=configs/demo.py
 
 With --topology: GB that the compiled program moves between one chip and its memory. Without: ms
@@ -38,9 +39,11 @@ from ugatit_jax.devices import sharding
 from ugatit_jax.devices.runtime import keep_freed_memory
 from ugatit_jax.methods import build_method
 from ugatit_jax.methods.state import create_state
+from ugatit_jax.planning.ahead import optimize
 from ugatit_jax.planning.flops import find_products
 from ugatit_jax.planning.hbm import find_counted, moved_bytes
 from ugatit_jax.planning.hlo import Function, Instruction, count_runs, read_program
+from ugatit_jax.planning.search import prepare
 from ugatit_jax.planning.topology import find_target
 from ugatit_jax.training.step import jit_train_step
 
@@ -67,7 +70,10 @@ def find_place(scope: str) -> Place:
     backward, network, inside = match.groups()
     if not network[:1].isupper():  # what is not in a module
         return Place("losses", "", PASSES[bool(backward)])
-    modules = re.match(r"(?:(?!cond/|jit\()[a-z]\w*/)*", inside or "")
+    inside = re.sub(
+        r"while/body/(closed_call/)?([A-Z]\w*/)?", "", inside or ""
+    )  # a loop over blocks
+    modules = re.match(r"(?:(?!cond/|jit\()[a-z]\w*/)*", inside)
     first, *others = modules[0].split("/")[:2] if modules else [""]
     if first.startswith(("encoder", "decoder")):  # their blocks are all alike
         first = re.sub(r"_\d+$", "", first)
@@ -253,23 +259,12 @@ def table(found: dict[Place, float], needed: dict[Place, float], unit: str, size
     return "\n".join([*lines, line("**all**", [row for rows in parts.values() for row in rows])])
 
 
-def program_text(step: Step, file: Path | None) -> str:
-    """Compile a step; or read what was compiled before."""
-    if file is not None and file.exists():
-        return file.read_text()
-    jax.config.update("jax_enable_compilation_cache", False)  # it holds no program for a TPU
-    text = step.traced.lower().compile().as_text()
-    if file is not None:
-        file.write_text(text)
-    return text
-
-
-def print_bytes(config: ConfigDict, topology: str, file: Path | None) -> None:
+def print_bytes(config: ConfigDict, topology: str) -> None:
     """Print the account of a TPU's memory."""
-    devices = find_target(topology).devices
-    check_config(config, len(devices))
-    step = trace(config, devices, real=False)
-    found = account_bytes(program_text(step, file))
+    target = find_target(topology)
+    config = prepare(config, target)
+    step = trace(config, target.devices, real=False)
+    found = account_bytes(optimize(config, target).text)
     print(table(found, least(step, lambda flops, moved: moved), "GB", 1e9))
 
 
@@ -296,14 +291,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         allow_abbrev=False,
     )
     parser.add_argument("--topology", default="", help="a slice of TPUs, as `plan` takes it")
-    parser.add_argument(
-        "--text", type=Path, metavar="FILE", help="of the program for TPUs: is read, or written"
-    )
     config, known = parse_experiment(
-        parser, sys.argv[1:] if argv is None else argv, "--topology=SLICE and --text=FILE"
+        parser, sys.argv[1:] if argv is None else argv, "--topology=SLICE"
     )
     if known.topology:
-        print_bytes(config, known.topology, known.text)
+        print_bytes(config, known.topology)
     else:
         print_time(config)
 

@@ -25,6 +25,10 @@ UPDATE, REFRESH = Place("update generators", "", ""), Place("refresh", "", "")
             "jit(step)/shard_map/transpose(jvp(Generator))/encoder_1/conv_0/cond/branch_0_fun/add",
             Place("Generator", "encoder/conv", "backward"),
         ),
+        (
+            "jit(step)/jvp(Generator)/encoder/while/body/closed_call/ResidualBlock/norm_1/div",
+            Place("Generator", "encoder/norm", "forward"),
+        ),
         ("jvp(Discriminator)/conv_5/div", Place("Discriminator", "conv_5", "forward")),
         (
             "jit(step)/jvp(Discriminator)/jit(leaky_relu)/ge",

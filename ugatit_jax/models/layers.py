@@ -1,7 +1,7 @@
 """Layers of the networks: convolutions, residual blocks, up-sampling, spectral norm."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as nn
 import jax
@@ -163,7 +163,7 @@ def apply_in_turn(
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(params[each] for each in names))
 
     def apply_one(x: Array, params: Any) -> tuple[Array, None]:
-        return block.apply({"params": params}, x, *others), None
+        return cast(Array, block.apply({"params": params}, x, *others)), None
 
     with jax.named_scope(name):
         return jax.lax.scan(apply_one, x, stacked)[0]
