@@ -227,3 +227,22 @@ def test_a_skip_adds_the_input_or_its_low_frequencies(skip: str) -> None:
     plain = generator.clone(skip="none").apply({"params": params}, x).image
     added = generator.apply({"params": params}, x).image - image
     np.testing.assert_allclose(jnp.tanh(added), plain, atol=1e-5)
+
+
+@pytest.mark.parametrize("norm", ["instance", "layer and instance"])
+def test_a_normalisation_keeps_its_input_as_narrow_as_it_is(norm: str) -> None:
+    x = jax.random.normal(jax.random.key(0), (2, 8, 8, 4), jnp.bfloat16)
+    rho, gamma, beta = jnp.full(4, 0.3), jnp.ones((2, 4)), jnp.zeros((2, 4))
+
+    def normalize(x: jax.Array) -> jax.Array:
+        if norm == "instance":
+            return normalization.instance_normalize(x)
+        return normalization.instance_layer_normalize(x, rho, gamma, beta)
+
+    _, pull_back = jax.vjp(normalize, x)
+    large = [kept for kept in jax.tree.leaves(pull_back) if kept.size >= x.size]
+    assert large and all(kept.dtype == jnp.bfloat16 for kept in large)
+    # The gradient is that of float32, rounded.
+    wide, g = x.astype(jnp.float32), jax.random.normal(jax.random.key(1), x.shape, jnp.bfloat16)
+    (expected,) = jax.vjp(normalize, wide)[1](g.astype(jnp.float32))
+    np.testing.assert_allclose(*map(np.float32, (pull_back(g)[0], expected)), atol=0.03)

@@ -12,7 +12,7 @@ from jax import monitoring
 from ml_collections import ConfigDict
 from steps import creator, plain_step
 
-from ugatit_jax.planning.flops import count_traced
+from ugatit_jax.planning.flops import count_traced, find_products
 from ugatit_jax.training import loop
 
 MakeConfig = Callable[[], ConfigDict]
@@ -103,6 +103,19 @@ def test_a_step_has_the_products_that_the_paper_asks_for(
         expected += WAYS * 2 * pictures * flops(GENERATOR)
     # Not in the table: the class logits, and the last products with singular vectors.
     assert count_traced(trace(config, pictures)) == pytest.approx(expected, rel=1e-4)
+
+
+def test_more_residual_blocks_are_more_rounds_of_a_loop(tiny_config: MakeConfig) -> None:
+    products = {}
+    for blocks in (2, 5):
+        config = tiny_config()
+        config.model.residual_blocks = blocks
+        products[blocks] = list(find_products(trace(config, 1).jaxpr.jaxpr))
+    assert len(products[2]) == len(products[5])  # that many are compiled
+    work = {blocks: sum(x.times * x.flops for x in found) for blocks, found in products.items()}
+    # Two convolutions of the encoder and two of the decoder, in three passes of each generator.
+    of_blocks = 4 * WAYS * 3 * 3 * Layer(3, 16, 16, 8).flops
+    assert work[5] - work[2] == pytest.approx(3 * of_blocks)
 
 
 class Programs(NamedTuple):
