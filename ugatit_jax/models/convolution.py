@@ -50,7 +50,7 @@ def choose_form(height: int, width: int, kernel: tuple[int, ...], stride: int) -
         return _in_float32(functools.partial(convolve_tiles, tile=3))
     if side == 4 and stride == 2 and pixels >= 256:
         return _in_float32(convolve_by_two)
-    if side == 4:
+    if side in (1, 4):
         return functools.partial(convolve_patches, stride=stride)
     return plain
 
