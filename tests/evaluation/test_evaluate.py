@@ -22,6 +22,7 @@ from ugatit_jax.evaluate import main
 from ugatit_jax.evaluation import presentation
 from ugatit_jax.evaluation.evaluate_folders import evaluate_folders
 from ugatit_jax.evaluation.evaluate_run import evaluate_run, translate_into
+from ugatit_jax.inference import attention_maps
 from ugatit_jax.inference.files import FileTranslator
 from ugatit_jax.inference.options import Options
 from ugatit_jax.inference.record import Made, Record
@@ -355,7 +356,7 @@ def test_what_lies_beside_translations_is_not_scored(
     monkeypatch.chdir(tmp_path)
     write_domain(Path("photos"), NAMES[:4])
     argv = [str(run_dir), "photos", "--out=out", "--fit=stretch", "--attention", "--cycle"]
-    monkeypatch.setattr(translating, "DiscriminatorAttention", NoDiscriminators)
+    monkeypatch.setattr(attention_maps, "DiscriminatorAttention", NoDiscriminators)
     assert translating.main(argv) == 0
     assert len([*Path("out").rglob("*.png")]) == 12
     report, folder = evaluate_folders(Path("out"), Path("photos"), Path("photos"))
