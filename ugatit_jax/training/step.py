@@ -184,6 +184,6 @@ def jit_train_step(
         in_shardings=(places, on_data, everywhere),
         out_shardings=(places, everywhere),
         # In place XLA would have to copy the old moments first, on a CPU: it reads them again for
-        # the parameters. Not to do so takes an eighth of the demo's step away.
+        # the parameters. Not to do so takes 7 % of a step of 128 px away.
         donate_argnums=() if on_cpu and size < KEPT_ON_CPU else 0,
     )
