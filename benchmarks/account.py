@@ -17,7 +17,6 @@ convolution (Winograd) can be below.
 """
 
 import argparse
-import functools
 import re
 import sys
 import tempfile
@@ -29,23 +28,19 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from ml_collections import ConfigDict
 
-from ugatit_jax.config.checks import check_config
+from benchmarks.step import Step, set_up_step
 from ugatit_jax.config.flags import parse_experiment
 from ugatit_jax.console.errors import Parser, exit_on_input_error
-from ugatit_jax.devices import sharding
 from ugatit_jax.devices.runtime import keep_freed_memory
-from ugatit_jax.methods import build_method
-from ugatit_jax.methods.state import create_state
 from ugatit_jax.planning.ahead import optimize
 from ugatit_jax.planning.flops import find_products
 from ugatit_jax.planning.hbm import find_counted, moved_bytes
 from ugatit_jax.planning.hlo import Function, Instruction, count_runs, read_program
 from ugatit_jax.planning.search import prepare
 from ugatit_jax.planning.topology import find_target
-from ugatit_jax.training.step import jit_train_step
+from ugatit_jax.planning.traced_step import trace_step
 
 PASSES = ("forward", "backward")
 UPDATE_BYTES = 7 * 4  # of a parameter: it, its gradient and two moments in, all but one out
@@ -70,9 +65,8 @@ def find_place(scope: str) -> Place:
     backward, network, inside = match.groups()
     if not network[:1].isupper():  # what is not in a module
         return Place("losses", "", PASSES[bool(backward)])
-    inside = re.sub(
-        r"while/body/(closed_call/)?([A-Z]\w*/)?", "", inside or ""
-    )  # a loop over blocks
+    # Of a loop over blocks, and of the blocks in it.
+    inside = re.sub(r"\b(while/body|closed_call|[A-Z]\w*)/", "", inside or "")
     modules = re.match(r"(?:(?!cond/|jit\()[a-z]\w*/)*", inside)
     first, *others = modules[0].split("/")[:2] if modules else [""]
     if first.startswith(("encoder", "decoder")):  # their blocks are all alike
@@ -81,41 +75,25 @@ def find_place(scope: str) -> Place:
     return Place(network, layer or "between layers", PASSES[bool(backward)])
 
 
-class Step(NamedTuple):
-    """A training step, traced."""
-
-    traced: Any
-    arguments: tuple[Any, ...]
-    params: dict[str, Any]  # by group
-    devices: int
-
-
-def trace(config: ConfigDict, devices: Sequence[jax.Device] | None, real: bool) -> Step:
-    """Trace the step of a config; real: with arrays to run it with."""
-    method = build_method(config, mapped=True)
-    mesh = sharding.training_mesh(method.split, config.mesh.model, devices)
-    create = functools.partial(create_state, build_method(config), config.train, config.seed)
-    state = sharding.create_on(mesh, create, method.split) if real else jax.eval_shape(create)
-    shape = (config.train.batch_size, *config.data.image_size, 3)
-    batch: Any = {name: jax.ShapeDtypeStruct(shape, np.uint8) for name in method.inputs}
-    if real:
-        batch = sharding.place_batch({name: np.zeros(shape, np.uint8) for name in batch}, mesh)
-    step = jit_train_step(method, config.train, config.seed, mesh, method.phases[-1], state)
-    arguments = (state, batch, method.fixed())
-    return Step(step.trace(*arguments), arguments, state.params, mesh.size)
-
-
 # --- The least ------------------------------------------------------------------------------------
 
 
-def least(step: Step, cost: Callable[[float, float], float]) -> dict[Place, float]:
-    """Return the least cost by place, of one device; cost: of FLOPs and bytes."""
+def least(
+    traced: jax.stages.Traced,
+    params: dict[str, Any],
+    devices: int,
+    cost: Callable[[float, float], float],
+) -> dict[Place, float]:
+    """Return the least cost of a step by place, of one device; params: by group.
+
+    cost: of FLOPs and bytes.
+    """
     found: dict[Place, float] = defaultdict(float)
-    for each in find_products(step.traced.jaxpr.jaxpr):
-        share = each.times / step.devices
+    for each in find_products(traced.jaxpr.jaxpr):
+        share = each.times / devices
         found[find_place(f"{each.scope}/product")] += share * cost(each.flops, each.bytes)
-    for group, params in step.params.items():
-        size = sum(leaf.size for leaf in jax.tree.leaves(params))
+    for group, of_group in params.items():
+        size = sum(leaf.size for leaf in jax.tree.leaves(of_group))
         found[Place(f"update {group}", "", "")] += cost(0, UPDATE_BYTES * size)
     return found
 
@@ -163,8 +141,8 @@ def scope_of(instruction: Instruction, function: Function, users: dict[str, list
 
 def account_time(step: Step) -> tuple[dict[Place, float], float]:
     """Return seconds by place, and those of a whole step."""
-    compiled = step.traced.lower().compile()
-    program = read_program(compiled.as_text())
+    compiled = step.run.lower(*step.arguments).compile()
+    program = read_program(compiled.as_text() or "")
     scopes = {
         name: OP_NAME.search(each.attributes)
         for function in program.values()
@@ -263,19 +241,24 @@ def print_bytes(config: ConfigDict, topology: str) -> None:
     """Print the account of a TPU's memory."""
     target = find_target(topology)
     config = prepare(config, target)
-    step = trace(config, target.devices, real=False)
+    step = trace_step(config, target)
     found = account_bytes(optimize(config, target).text)
-    print(table(found, least(step, lambda flops, moved: moved), "GB", 1e9))
+    needed = least(step.traced, step.state.params, step.devices, lambda flops, moved: moved)
+    print(table(found, needed, "GB", 1e9))
 
 
 def print_time(config: ConfigDict) -> None:
     """Print the account of this machine's time."""
     keep_freed_memory()
-    check_config(config, jax.device_count())
+    step = set_up_step(config)
     flop_rate, byte_rate = measure_rates()
     print(f"{flop_rate / 1e9:.0f} GFLOP/s in a product, {byte_rate / 1e9:.1f} GB/s in a copy")
-    step = trace(config, None, real=True)
-    needed = least(step, lambda flops, moved: max(flops / flop_rate, moved / byte_rate))
+    needed = least(
+        step.run.trace(*step.arguments),
+        step.arguments[0].params,
+        jax.device_count(),
+        lambda flops, moved: max(flops / flop_rate, moved / byte_rate),
+    )
     found, whole = account_time(step)
     print(f"{whole * 1e3:.0f} ms a step, {sum(found.values()) * 1e3:.0f} in its operations\n")
     print(table(found, needed, "ms", 1e-3))

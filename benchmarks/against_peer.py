@@ -24,16 +24,13 @@ import torch
 from ml_collections import ConfigDict
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.step import set_up_step
 from benchmarks.torch_peer import COMPILED, EAGER, PLAIN, Form, Peer
 from ugatit_jax.config import fields
-from ugatit_jax.config.checks import check_config
 from ugatit_jax.console.errors import exit_on_input_error
-from ugatit_jax.devices import sharding
 from ugatit_jax.devices.runtime import set_up_jax
 from ugatit_jax.methods import build_method
-from ugatit_jax.methods.state import create_state
 from ugatit_jax.models import compute_dtype, minimum_size
-from ugatit_jax.training.step import jit_train_step
 
 Run = Callable[[], Any]  # it returns when its result is there
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
@@ -76,17 +73,11 @@ def pictures_of(shape: Shape) -> dict[str, np.ndarray]:
 
 def our_step(shape: Shape) -> Run:
     """Return our training step, as the program compiles it."""
-    config = config_of(shape)
-    method = check_config(config, 1)
-    mesh = sharding.training_mesh(method.split, config.mesh.model, jax.devices()[:1])
-    create = functools.partial(create_state, build_method(config), config.train, config.seed)
-    state = sharding.create_on(mesh, create, method.split)
-    batch = sharding.place_batch(pictures_of(shape), mesh)
-    step = jit_train_step(method, config.train, config.seed, mesh, "train", state)
+    step, (state, *others) = set_up_step(config_of(shape), jax.devices()[:1])
 
     def run() -> Any:
         nonlocal state
-        state, metrics = step(state, batch, method.fixed())
+        state, metrics = step(state, *others)
         return jax.block_until_ready((state, metrics))
 
     return run

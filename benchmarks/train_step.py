@@ -4,7 +4,6 @@ python -m benchmarks.train_step --size 256 --variants light full --batch_sizes 1
 """
 
 import argparse
-import functools
 import math
 import time
 from typing import NamedTuple
@@ -13,15 +12,11 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from benchmarks.step import set_up_step
 from ugatit_jax.config import fields
-from ugatit_jax.config.checks import check_config
 from ugatit_jax.console.errors import exit_on_input_error
-from ugatit_jax.devices import sharding
 from ugatit_jax.devices.runtime import keep_freed_memory
-from ugatit_jax.methods import build_method
-from ugatit_jax.methods.state import create_state
 from ugatit_jax.models import compute_dtype
-from ugatit_jax.training.step import jit_train_step
 
 
 class Cost(NamedTuple):
@@ -35,31 +30,19 @@ class Cost(NamedTuple):
 
 def measure(config: ConfigDict, steps: int) -> Cost:
     """Compile the step of a config, and do it once and then `steps` times."""
-    method, train = check_config(config, jax.device_count()), config.train
-    mesh = sharding.training_mesh(method.split, config.mesh.model)
-    create = functools.partial(create_state, build_method(config), train, config.seed)
-    state = sharding.create_on(mesh, create, method.split)
-    rng = np.random.default_rng(0)
-    shape = train.batch_size, *config.data.image_size, 3
-    pictures = {d: rng.integers(0, 256, shape, np.uint8) for d in "ab"}
-    batch = sharding.place_batch(pictures, mesh)
-
+    run, (state, *others) = set_up_step(config)
     since = time.perf_counter()
-    step = (
-        jit_train_step(method, train, config.seed, mesh, "train", state)
-        .lower(state, batch, method.fixed())
-        .compile()
-    )
+    step = run.lower(state, *others).compile()
     compiled = time.perf_counter() - since
     costs, memory = step.cost_analysis() or {}, step.memory_analysis()
     flops = costs.get("flops", math.nan)
     bytes_ = memory.argument_size_in_bytes + memory.temp_size_in_bytes if memory else math.nan
-    state, metrics = step(state, batch, method.fixed())
+    state, metrics = step(state, *others)
     times = []
     for _ in range(steps):
         jax.block_until_ready(metrics)
         since = time.perf_counter()
-        state, metrics = step(state, batch, method.fixed())
+        state, metrics = step(state, *others)
         jax.block_until_ready(metrics)
         times.append(time.perf_counter() - since)
     return Cost(float(np.median(times)), flops, bytes_, compiled)

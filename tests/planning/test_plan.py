@@ -23,11 +23,11 @@ from ugatit_jax.devices.sharding import make_mesh, replicated
 from ugatit_jax.planning.chips import GIB, TPUS, find_gpu
 from ugatit_jax.planning.collectives import Collective
 from ugatit_jax.planning.compiled_step import Figures, load_figures, needed_memory
-from ugatit_jax.planning.lowered_step import Memory
 from ugatit_jax.planning.report import describe
 from ugatit_jax.planning.roofline import estimate, fits
 from ugatit_jax.planning.search import candidates
 from ugatit_jax.planning.topology import Target, find_target, larger
+from ugatit_jax.planning.traced_step import Memory
 
 V5E = TPUS["v5e"]
 FIGURES = Figures(

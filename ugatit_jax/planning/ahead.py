@@ -20,7 +20,7 @@ from ml_collections import ConfigDict
 from ugatit_jax.config.records import save_config
 from ugatit_jax.planning.topology import Target
 
-COMPILER = "ugatit_jax.planning.lowered_step"
+COMPILER = "ugatit_jax.planning.traced_step"
 PROGRAM, REPORT = "*.after_optimizations_after_buffer_assignment.txt", "*memory-usage-report.txt"
 IN_HBM = re.compile(r"\(color=0\)\s*Total bytes: (\d+)")  # of arguments, results and temporaries
 

@@ -22,8 +22,8 @@ from ugatit_jax.planning.ahead import Optimized, optimize
 from ugatit_jax.planning.collectives import Collective, find_collectives
 from ugatit_jax.planning.hbm import count_hbm_bytes, find_counted
 from ugatit_jax.planning.hlo import read_program
-from ugatit_jax.planning.lowered_step import Memory, lower_step
 from ugatit_jax.planning.topology import Target
+from ugatit_jax.planning.traced_step import Memory, trace_step
 
 FORMAT = 4  # of what is kept; raise it when the figures change their meaning
 BYTES_OF_CODE = 20_000  # per instruction for a TPU: 18 600 in the light step of 256 px
@@ -62,19 +62,20 @@ def measure(config: ConfigDict, target: Target, say: Callable[[str], None]) -> F
 
     say: told, in one line, what takes a while.
     """
-    step = lower_step(config, target)
-    file = find_cache_dir() / "plan" / f"{_key(step.lowered.as_text(), target)}.json"
+    step = trace_step(config, target)
+    lowered = step.traced.lower()
+    file = find_cache_dir() / "plan" / f"{_key(lowered.as_text(), target)}.json"
     if (kept := load_figures(file)) is not None:
         return kept
 
     say("compiling, which takes a minute or two…")
     since = time.monotonic()
-    figures = Figures(len(target.devices), step.memory, step.flops)
+    figures = Figures(step.devices, step.memory, step.flops)
     try:
         if target.is_tpu:
             figures = _with_optimized(figures, optimize(config, target))
         else:
-            figures = _with_compiled(figures, step.lowered.compile())
+            figures = _with_compiled(figures, lowered.compile())
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise

@@ -1,4 +1,4 @@
-"""A training step as the compiler gets it: the one that is trained with, for any devices."""
+"""A training step before it is compiled: the one that is trained with, for any devices."""
 
 import functools
 import sys
@@ -43,16 +43,18 @@ class Memory:
         return None if self.total is None else max(self.total - self.state - self.program, 0)
 
 
-class LoweredStep(NamedTuple):
-    """A training step, to be compiled."""
+class TracedStep(NamedTuple):
+    """A training step, to be lowered and compiled."""
 
-    lowered: jax.stages.Lowered
+    traced: jax.stages.Traced
+    state: TrainState  # abstract
+    devices: int
     flops: float  # of a chip
     memory: Memory  # of the state
 
 
-def lower_step(config: ConfigDict, target: Target) -> LoweredStep:
-    """Lower a (checked) config's step; of several phases, that with the most arithmetic."""
+def trace_step(config: ConfigDict, target: Target) -> TracedStep:
+    """Trace a (checked) config's step; of several phases, that with the most arithmetic."""
     method = build_method(config, mapped=True)
     mesh = sharding.training_mesh(method.split, config.mesh.model, target.devices)
     create = functools.partial(create_state, build_method(config), config.train, config.seed)
@@ -65,9 +67,11 @@ def lower_step(config: ConfigDict, target: Target) -> LoweredStep:
         )
         for phase in method.phases
     ]
-    traced = max(of_phases, key=count_traced)
+    flops, traced = max(
+        ((count_traced(traced), traced) for traced in of_phases), key=lambda pair: pair[0]
+    )
     memory = _memory_of_state(state, sharding.shardings(mesh, state, method.split))
-    return LoweredStep(traced.lower(), count_traced(traced) / mesh.size, memory)
+    return TracedStep(traced, state, mesh.size, flops / mesh.size, memory)
 
 
 def _memory_of_state(state: TrainState, shardings: TrainState) -> Memory:
@@ -96,7 +100,7 @@ def _memory_of_state(state: TrainState, shardings: TrainState) -> Memory:
 def main(argv: Sequence[str]) -> None:
     """Compile the step of a config's file for a topology and a number of slices."""
     target = find_target(argv[1], int(argv[2]))
-    lower_step(load_config(Path(argv[0])), target).lowered.compile()
+    trace_step(load_config(Path(argv[0])), target).traced.lower().compile()
 
 
 if __name__ == "__main__":
