@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jax import Array
 
@@ -40,7 +41,7 @@ class ClassAttention(nn.Module):
         # The logits are small sums that a loss of weight 1000 looks at: never in bfloat16.
         wide = jnp.promote_types(x.dtype, jnp.float32)
         logits, weighted = [], []
-        pooled = (x.astype(wide).mean((1, 2)), x.astype(wide).max((1, 2)))
+        pooled = (x.astype(wide).mean((1, 2)), global_maximum(x).astype(wide))
         for name, features in zip(names, pooled, strict=True):
             logit, weight = classifiers[name](features)
             logits.append(logit)
@@ -48,6 +49,33 @@ class ClassAttention(nn.Module):
         attended = self.conv(x.shape[-1], 1, use_bias=True, name="conv1x1")
         x = self.activation(attended(jnp.concatenate(weighted, -1)))
         return x, jnp.stack(logits, -1), x.astype(wide).sum(-1)
+
+
+@jax.custom_vjp
+def global_maximum(x: Array) -> Array:
+    """Return the largest value of every channel [N, C] of x [N, H, W, C].
+
+    Its gradient goes to the first pixel that has it, by that pixel's number. JAX's own goes to all
+    that equal the maximum, divided by how many they are: where XLA computes x twice, rounded in two
+    ways, none does, and the gradient is not finite.
+    """
+    return x.max((1, 2))
+
+
+def _global_maximum_forward(x: Array) -> tuple[Array, tuple[Array, Array]]:
+    pixels = jnp.reshape(x, (x.shape[0], -1, x.shape[-1]))
+    return global_maximum(x), (pixels.argmax(1), x[:0])
+
+
+def _global_maximum_backward(residuals: tuple[Array, Array], g: Array) -> tuple[Array]:
+    chosen, like = residuals
+    _, height, width, channels = like.shape
+    pixel = jnp.arange(height * width)[:, None]
+    of_x = jnp.where(pixel == chosen[:, None], g[:, None], 0)
+    return (of_x.reshape(-1, height, width, channels),)
+
+
+global_maximum.defvjp(_global_maximum_forward, _global_maximum_backward)
 
 
 class LinearClassifier(nn.Module):

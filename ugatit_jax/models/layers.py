@@ -46,13 +46,16 @@ class Conv(nn.Module):
         """Return [N, H', W', features], H' = (padded H - kernel_size) // stride + 1."""
         shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape)
-        if self.spectral_norm:
-            kernel = kernel / spectral_sigma(self, kernel)
+        sigma = spectral_sigma(self, kernel) if self.spectral_norm else None
         x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
         if self.upsample:
             x = upsample_and_convolve(x, kernel)
         else:
             x = convolve(pad(x, self.padding, self.padding_mode), kernel, self.stride)
+        if sigma is not None:
+            # Of the result, not of the kernel: 32 million weights are many more than the results
+            # of a global discriminator's widest layer, and the gradient would read them again.
+            x = (x / sigma).astype(self.dtype)
         if self.use_bias:
             bias = self.param("bias", nn.initializers.zeros, (self.features,))
             x = x + bias.astype(self.dtype)
