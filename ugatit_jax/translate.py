@@ -1,7 +1,8 @@
-"""Translate picture files with a trained run, or with what `ugatit_jax.export` made of one.
+"""Translate picture files with a trained model.
 
-    python -m ugatit_jax.translate RUN_DIR INPUT... --out DIR
+    python -m ugatit_jax.translate MODEL INPUT... --out DIR
 
+MODEL is what training wrote, or `ugatit_jax.export`; or emoji, which comes with the program.
 INPUT is a picture, a folder, searched in depth, or a glob in quotes, as "photos/**/*.jpg". Of
 FOLDER/x/y.jpg come DIR/x/y.png and, if asked for, DIR/cycle/x/y.png, DIR/attention/x/y.png for
 people to look at, and DIR/attention/x/y.npz with the heat maps as numbers: 'generator', [h', w']
@@ -22,20 +23,26 @@ from collections.abc import Sequence
 
 from ugatit_jax.console.errors import InputError, Parser, TransientError, exit_on_input_error
 from ugatit_jax.data.encodings import ENCODINGS
-from ugatit_jax.data.storage import folder_argument, path_argument, resolve
+from ugatit_jax.data.storage import folder_argument, resolve
 from ugatit_jax.inference.options import FITS, Options
 from ugatit_jax.methods.directions import DIRECTIONS
 from ugatit_jax.runs.exports import is_exported
 from ugatit_jax.runs.steps import parse_step
+from ugatit_jax.runs.trained import model_argument
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(
         prog="python -m ugatit_jax.translate",
-        description="Translate pictures with a trained run, or with an export of one.",
+        description="Translate pictures with a trained model.",
     )
     add = parser.add_argument
-    add("run_dir", type=path_argument, metavar="RUN_DIR", help="what training or an export wrote")
+    add(
+        "run_dir",
+        type=model_argument,
+        metavar="MODEL",
+        help="what training or an export wrote, or emoji, the model that comes with the program",
+    )
     add(
         "inputs",
         type=folder_argument,

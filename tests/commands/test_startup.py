@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SLOW = {"jax", "flax", "optax", "orbax", "matplotlib", "tensorflow", "clu", "scipy"}
+SLOW = {"jax", "flax", "optax", "orbax", "matplotlib", "tensorflow", "clu", "scipy", "skimage"}
 COMMANDS = ("main", "translate", "evaluate", "plan", "export", "emoji")
 RUN = """
 import atexit, runpy, sys

@@ -7,7 +7,7 @@ from scipy.spatial.distance import cdist
 from similarity import noise, ssim_by_tensorflow
 
 from ugatit_jax.console.errors import InputError
-from ugatit_jax.metrics.similarity import feature_distance, l1, ssim
+from ugatit_jax.metrics.similarity import colour_difference, feature_distance, l1, ssim
 
 
 def ssim_by_definition(x: np.ndarray, y: np.ndarray) -> float:
@@ -39,6 +39,24 @@ def test_ssim_of_a_negative_is_negative() -> None:
     x = noise(24, 24, 3)
     assert ssim(x, 255 - x) == pytest.approx(ssim_by_tensorflow(x, 255 - x), abs=1e-4)
     assert ssim(x, 255 - x) < 0
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "known"),
+    [  # sRGB's primaries, as tables of colour differences have them
+        ((0, 0, 0), (255, 255, 255), 100.0),
+        ((255, 0, 0), (0, 255, 0), 86.61),
+        ((255, 0, 0), (0, 0, 255), 52.88),
+        ((0, 255, 0), (0, 0, 255), 83.19),
+    ],
+)
+def test_a_colour_difference_is_the_mean_of_ciede2000(
+    x: tuple[int, int, int], y: tuple[int, int, int], known: float
+) -> None:
+    left, right = (np.full((2, 4, 3), value, np.uint8) for value in (x, y))
+    assert colour_difference(left, right) == pytest.approx(known, abs=0.02)
+    right[:, 0] = left[:, 0]
+    assert colour_difference(left, right) == pytest.approx(0.75 * known, abs=0.02)
 
 
 def test_ssim_of_a_picture_with_itself_is_one() -> None:

@@ -41,6 +41,9 @@ def shared() -> ConfigDict:
 
     # What is trained: "ugatit", "cyclegan".
     config.method = "ugatit"
+    # What a new training begins from, with new optimisers and step 0: a run, an export, the model
+    # "emoji" that comes with the program, or a file of the authors' weights. "": from nothing.
+    config.init_from = ""
     # Draws the first weights, the order of the pictures and their augmentation.
     config.seed = 0
     # Inputs of convolutions and matrix products: "float32", "bfloat16", or "auto": bfloat16 on TPU

@@ -33,7 +33,7 @@ def tables(scores: Scores) -> list[list[list[str]]]:
     ]
     header += ["feature distance to input", "SSIM to input"]
     of_sets = [header]
-    of_counterparts = [["to the true counterpart", "L1", "SSIM", "feature distance"]]
+    of_counterparts = [["to the true counterpart", "L1", "SSIM", "ΔE", "feature distance"]]
     for name, row in rows.items():
         cells = [f"{row['pictures']:,} to {row['target_pictures']:,}"]
         cells += [_spread(row["kid_x100"]), _number(row["fid"], ".2f")]
@@ -42,7 +42,8 @@ def tables(scores: Scores) -> list[list[list[str]]]:
         cells += [_number(to_input.get(what), ".4f") for what in ("feature_distance", "ssim")]
         of_sets.append([ROWS[name], *cells])
         if truth := row.get("to_counterpart"):
-            cells = [_number(truth[what], ".4f") for what in ("l1", "ssim", "feature_distance")]
+            cells = [_number(truth[what], ".4f") for what in ("l1", "ssim")]
+            cells += [_number(truth["delta_e"], ".2f"), _number(truth["feature_distance"], ".4f")]
             of_counterparts.append([ROWS[name], *cells])
     return [of_sets, of_counterparts] if len(of_counterparts) > 1 else [of_sets]
 
@@ -117,6 +118,11 @@ def notes(report: Report) -> list[str]:
             f"FID grows as pictures get fewer, and here some row has {smallest:,}: under "
             f"{SMALLEST_SAMPLE:,}, compare it between equal numbers of pictures only, and not with "
             "published figures. KID has no such bias."
+        )
+    if any("to_counterpart" in row for row in rows):
+        lines.append(
+            "ΔE is CIEDE2000, the mean over all pixels: one just sees a difference of 1; black and "
+            "white are 100 apart."
         )
     if any(row["mean_kid_x100"] for row in rows):
         published = features["extractor"] == "inception-v3"

@@ -19,7 +19,7 @@ from ugatit_jax.data.datasets import Domain
 from ugatit_jax.metrics.features import FeatureExtractor
 from ugatit_jax.metrics.fid import fid
 from ugatit_jax.metrics.kid import halves, kid, mean_kid
-from ugatit_jax.metrics.similarity import feature_distance, l1, ssim
+from ugatit_jax.metrics.similarity import colour_difference, feature_distance, l1, ssim
 
 Scores = dict[str, Any]  # of one direction, as a report keeps them, ready for JSON
 
@@ -128,13 +128,15 @@ def _likeness(x: PictureSet, y: PictureSet, description: str) -> dict[str, list[
         feature_distance(x.features[i : i + 1], y.features[i : i + 1]).item()
         for i in range(len(x.features))
     ]
-    found: dict[str, list[float]] = {"feature_distance": distances, "ssim": [], "l1": []}
+    found: dict[str, list[float]] = {"feature_distance": distances}
+    measures = {"ssim": ssim, "l1": l1, "delta_e": colour_difference}
+    found |= {name: [] for name in measures}
     for i in tqdm(range(len(distances)), description, unit="picture", disable=None):
         picture, other = x.pictures.load(i), y.pictures.load(i)
         if other.shape != picture.shape:  # another program's, of which we only know the results
             other = images.cover_resize(other, picture.shape[:2])
-        found["ssim"].append(ssim(picture, other))
-        found["l1"].append(l1(picture, other))
+        for name, measure in measures.items():
+            found[name].append(measure(picture, other))
     return found
 
 

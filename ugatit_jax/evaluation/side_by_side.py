@@ -25,7 +25,7 @@ def side_by_side(reports: Mapping[str, Report]) -> str:
                 )
     lines = []
     for direction in reports[first]["directions"]:
-        table = [["run", "method", "parameters", "step", "KID×100", "FID", "L1", "SSIM"]]
+        table = [["run", "method", "parameters", "step", "KID×100", "FID", "L1", "SSIM", "ΔE"]]
         for name, report in reports.items():
             if direction in report["directions"]:
                 about = [report["method"], f"{report['parameters']:,}"]
@@ -35,7 +35,10 @@ def side_by_side(reports: Mapping[str, Report]) -> str:
             table.append([ROWS[row], *[NONE] * 3, *_scores(reports[first], direction, row)])
         lines += [f"## {section_title(direction)}", "", markdown(table), ""]
     return "\n".join(
-        [*lines, "L1 and SSIM are to the true counterparts; parameters, of what a direction needs."]
+        [
+            *lines,
+            "L1, SSIM and ΔE are to the true counterparts; parameters, of what a direction needs.",
+        ]
     )
 
 
@@ -43,4 +46,5 @@ def _scores(report: Report, direction: str, row: str) -> list[str]:
     scores: Mapping[str, Any] = report["directions"][direction]["rows"].get(row, {})
     truth = scores.get("to_counterpart") or {}
     numbers = [cell(scores.get("kid_x100"), ".2f"), cell(scores.get("fid"), ".2f")]
-    return [*numbers, *(cell(truth.get(what), ".4f") for what in ("l1", "ssim"))]
+    likeness = [("l1", ".4f"), ("ssim", ".4f"), ("delta_e", ".2f")]
+    return [*numbers, *(cell(truth.get(what), form) for what, form in likeness)]

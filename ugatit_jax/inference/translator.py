@@ -13,7 +13,7 @@ from PIL import Image
 
 from ugatit_jax.console.errors import InputError
 from ugatit_jax.data import images
-from ugatit_jax.data.storage import AnyPath, open_path
+from ugatit_jax.data.storage import AnyPath
 from ugatit_jax.devices.sharding import make_mesh, map_in_batches, replicated
 from ugatit_jax.inference.fit import Fitted, check_mode, fit_alpha, fit_picture
 from ugatit_jax.inference.mapped import BATCH, MappedTranslation, draw_style
@@ -23,6 +23,7 @@ from ugatit_jax.methods.method import Method
 from ugatit_jax.models import DTYPES
 from ugatit_jax.runs.checkpoints import restore_weights
 from ugatit_jax.runs.steps import Step
+from ugatit_jax.runs.trained import open_model
 
 Picture = np.ndarray | jax.Array | Image.Image
 Pictures = Picture | Sequence[Picture]
@@ -100,14 +101,14 @@ class Translator:
     ) -> Self:
         """Read the newest checkpoint of a run directory or an export, that of `step`, or 'best'.
 
-        It takes what translates alone, and its moving average where there is one. dtype: of the
-        inputs of convolutions, 'float32' or 'bfloat16'; 'auto': what the config says. devices: what
-        to split batches over; None: all local ones. Raises `InputError` where there is no such
-        checkpoint.
+        'emoji' is the model that comes with the program. It takes what translates alone, and its
+        moving average where there is one. dtype: of the inputs of convolutions, 'float32' or
+        'bfloat16'; 'auto': what the config says. devices: what to split batches over; None: all
+        local ones. Raises `InputError` where there is no such checkpoint.
         """
         if dtype not in ("auto", *DTYPES):
             raise InputError(f"no dtype {dtype!r}: choose auto, {' or '.join(DTYPES)}")
-        config, step, weights = restore_weights(open_path(run_dir), step)
+        config, step, weights = restore_weights(open_model(run_dir), step)
         if dtype != "auto":
             config.dtype = dtype
         return cls(build_method(config, mapped=True), step, weights, devices)

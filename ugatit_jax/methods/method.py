@@ -80,6 +80,9 @@ class Method(abc.ABC):
     lighter: ClassVar[dict[str, Any]] = {}
     # Where its discriminators look, as titles; `judge` then returns such maps.
     judges: ClassVar[tuple[str, ...]] = ()
+    # Of the state that moves without a gradient, what goes with trained parameters into a new
+    # training that begins from them: its first keys.
+    carried: ClassVar[tuple[str, ...]] = ()
     # Size of the style vector that a translation takes; 0: it takes none.
     style_size: int = 0
     phases: ClassVar[tuple[str, ...]] = ("train",)

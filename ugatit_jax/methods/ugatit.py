@@ -57,6 +57,7 @@ class UGATIT(Method):
     weights: ConfigDict  # the config's section `loss`
     image_size: tuple[int, int]
 
+    carried = ("spectral",)
     looks = ("attention",)
     lighter = ugatit_fields.VARIANTS["light"]
     shown = MappingProxyType(

@@ -1,15 +1,11 @@
-"""How alike two pictures are: in pixels, in structure, in features."""
+"""How alike two pictures are: in pixels, in structure, in colour, in features."""
 
 import numpy as np
-from scipy.ndimage import correlate1d
+from skimage import color, metrics
 
 from ugatit_jax.console.errors import InputError
 
 _WINDOW = 11  # px
-_OFFSETS = np.arange(_WINDOW) - _WINDOW // 2
-_GAUSSIAN = np.exp(-((_OFFSETS / 1.5) ** 2) / 2)
-_GAUSSIAN /= _GAUSSIAN.sum()
-_C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 
 def l1(x: np.ndarray, y: np.ndarray) -> float:
@@ -28,20 +24,24 @@ def ssim(x: np.ndarray, y: np.ndarray) -> float:
             f"no structural similarity of {x.shape[1]} × {x.shape[0]} px: its window takes "
             f"{_WINDOW} px; use larger pictures"
         )
-    # On the host, as XLA would compile it again for every size.
-    x, y = x.astype(np.float64), y.astype(np.float64)
-    mean_x, mean_y = _blur(x), _blur(y)
-    means, squares = mean_x * mean_y, mean_x**2 + mean_y**2
-    variances, covariance = _blur(x**2 + y**2) - squares, _blur(x * y) - means
-    alike = (2 * means + _C1) * (2 * covariance + _C2)
-    return float((alike / ((squares + _C1) * (variances + _C2))).mean())
+    return float(
+        metrics.structural_similarity(
+            x,
+            y,
+            channel_axis=-1,
+            gaussian_weights=True,
+            use_sample_covariance=False,
+            data_range=255,
+        )
+    )
 
 
-def _blur(x: np.ndarray) -> np.ndarray:
-    """Gaussian means where the whole window is on the picture: [h, w, 3] to [h - 10, w - 10, 3]."""
-    inside = slice(_WINDOW // 2, -(_WINDOW // 2))
-    rows = correlate1d(x, _GAUSSIAN, axis=0)[inside]
-    return correlate1d(rows, _GAUSSIAN, axis=1)[:, inside]
+def colour_difference(x: np.ndarray, y: np.ndarray) -> float:
+    """Mean CIEDE2000 (ΔE) of two uint8 sRGB pictures [h, w, 3], pixel by pixel.
+
+    0 for equal ones; one sees about 1 side by side; black and white are 100 apart.
+    """
+    return float(color.deltaE_ciede2000(color.rgb2lab(x), color.rgb2lab(y)).mean())
 
 
 def feature_distance(x: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -45,6 +45,8 @@ def _train(training: Training) -> int:
     mesh = sharding.training_mesh(method.split, config.mesh.model)
     create = functools.partial(create_state, build_method(config), config.train, config.seed)
     state = sharding.create_on(mesh, create, method.split)
+    if training.initial is not None:
+        state = training.initial.put_into(state)
     with (
         on_disk.open_checkpoints(workdir, config.checkpoint) as checkpoints,
         distributed.ending_with_the_others(),

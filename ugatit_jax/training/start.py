@@ -15,6 +15,7 @@ from ugatit_jax.devices.sharding import count_slices
 from ugatit_jax.methods.method import Method
 from ugatit_jax.runs.directory import Before, held, prepare_run, saved_steps
 from ugatit_jax.runs.identity import Identity
+from ugatit_jax.training.initial import Initial, read_initial
 from ugatit_jax.training.kid_curve import KidCurve
 from ugatit_jax.training.log import say
 
@@ -29,6 +30,7 @@ class Training:
     dataset: datasets.Dataset
     kid_curve: KidCurve | None
     identity: Identity
+    initial: Initial | None  # what a new run begins from, if from anything
 
 
 def prepare(
@@ -99,4 +101,8 @@ def _identify(
             )
         for difference in differences:
             say(f"from here on {difference}")
-    return Training(config, workdir, method, dataset, kid_curve, identity)
+    initial = None
+    if before is None and config.init_from:
+        initial, taken = read_initial(config, method)
+        say(taken)
+    return Training(config, workdir, method, dataset, kid_curve, identity, initial)
