@@ -17,6 +17,7 @@ from typing import Any
 from ugatit_jax.console.errors import InputError, Parser, exit_on_input_error
 from ugatit_jax.data.storage import AnyPath, path_argument, resolve, write_atomically
 from ugatit_jax.runs.steps import parse_step
+from ugatit_jax.runs.trained import model_argument
 
 
 @exit_on_input_error
@@ -29,10 +30,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument(
         "paths",
-        type=path_argument,
+        type=model_argument,
         nargs="+",
         metavar="FOLDER",
-        help="a run, or several for a table of all, or folders of pictures",
+        help="a run, an export or emoji, or several for a table of all; or folders of pictures",
     )
     parser.add_argument(
         "--features",
@@ -58,23 +59,33 @@ def main(argv: Sequence[str] | None = None) -> int:
         action="store_true",
         help="only the test pictures that KID while training left alone (config.eval.held_out)",
     )
+    run.add_argument(
+        "--beside",
+        type=model_argument,
+        nargs="+",
+        default=[],
+        metavar="MODEL",
+        help="show translations by these, too: runs, exports, or emoji, which comes along",
+    )
     args = parser.parse_args(argv)
     # Not above, where --help and a mistake would wait for NumPy, and below for JAX, for seconds.
     from ugatit_jax.runs.advice import check_run
     from ugatit_jax.runs.directory import is_run
+    from ugatit_jax.runs.exports import is_exported
 
     of_run: dict[str, Any] = {
         "step": args.step,
         "data": args.data,
         "limit": args.limit,
         "held_out": args.held_out,
+        "beside": args.beside,
     }
     common: dict[str, Any] = {
         "features": args.features,
         "out": args.out,
         "overwrite": args.overwrite,
     }
-    several_runs = len(args.paths) > 1 and all(map(is_run, args.paths))
+    several_runs = len(args.paths) > 1 and all(is_run(x) or is_exported(x) for x in args.paths)
     if len(args.paths) == 1:
         check_run(args.paths[0], or_export=True)
     elif not several_runs:

@@ -323,7 +323,9 @@ def test_pictures_of_other_names_are_no_pairs(tmp_path: Path) -> None:
         (tmp_path / "before" / f"{3 - i}.png").rename(tmp_path / "before" / f"fake_{i}.png")
     report, _ = evaluate_folders(*folders, out=tmp_path / "report")
     to_input = report["directions"]["translated"]["rows"]["translated"]["to_input"]
-    assert to_input == pytest.approx({"ssim": 1, "l1": 0, "feature_distance": 0}, abs=1e-5)
+    assert to_input == pytest.approx(
+        {"ssim": 1, "l1": 0, "delta_e": 0, "feature_distance": 0}, abs=1e-5
+    )
 
 
 def test_the_page_holds_one_row_of_pictures_at_a_time(

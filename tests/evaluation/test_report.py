@@ -13,6 +13,7 @@ from ugatit_jax.data.datasets import Domain
 from ugatit_jax.evaluation.report import markdown, notes, tables
 from ugatit_jax.evaluation.scores import PictureSet, order, score
 from ugatit_jax.metrics.kid import block_kid
+from ugatit_jax.metrics.similarity import colour_difference
 
 FEATURES = {
     "extractor": "efficientnet-lite0",
@@ -102,6 +103,7 @@ def test_pictures_are_compared_with_their_inputs_and_counterparts(
             "feature_distance": list(1 - cosine),
             "ssim": [ssim_by_tensorflow(a[i], b[i]) for i in indices],
             "l1": [np.abs(a[i].astype(float) - b[i]).mean() / 255 for i in indices],
+            "delta_e": [colour_difference(a[i], b[i]) for i in indices],
         }
 
     for row, what, x, y in (

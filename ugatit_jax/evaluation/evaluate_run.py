@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 import jax
 import numpy as np
@@ -21,6 +21,7 @@ from ugatit_jax.evaluation.scores import PictureSet, Scores, score
 from ugatit_jax.inference.translator import Translator
 from ugatit_jax.metrics.features import open_extractor
 from ugatit_jax.runs.checkpoints import describe_checkpoint
+from ugatit_jax.runs.exports import is_exported
 from ugatit_jax.runs.steps import Step
 from ugatit_jax.viewing.visualize import save_png
 
@@ -34,24 +35,37 @@ def evaluate_run(
     held_out: bool = False,
     out: AnyPath | None = None,
     overwrite: bool = False,
+    beside: Sequence[AnyPath] = (),
 ) -> tuple[Report, AnyPath]:
-    """Translate the test pictures of a run's data set and score them.
+    """Translate the test pictures of a run's data set, or an export's, and score them.
 
-    step: of the checkpoint; 'best', by its KID while training; None: the newest. data: another
-    data set, as `config.data.source` names it. features: as `open_extractor` takes it. limit: at
-    most so many test pictures of each domain. held_out: only those that KID while training left
-    alone, so that a step that it chose is not scored by the pictures that chose it. out: where to
-    write; None: RUN_DIR/evaluation/STEP.
+    An export has forgotten its data set: `data` says which.
+
+    Args:
+      run_dir: of a run, or an exported folder.
+      step: of the checkpoint; 'best', by its KID while training; None: the newest.
+      data: another data set, as `config.data.source` names it.
+      features: as `open_extractor` takes it.
+      limit: at most so many test pictures of each domain.
+      held_out: only those that KID while training left alone, so that a step that it chose is not
+        scored by the pictures that chose it.
+      out: where to write; None: RUN_DIR/evaluation/STEP, or evaluation/NAME of an export.
+      overwrite: replace a report on something else.
+      beside: other runs or exports, whose translations the page shows, too.
+
     Returns the report and the folder that everything was written to. Raises `InputError` for a bad
     run directory or data set, and where a report on something else would be overwritten.
     """
     translator = Translator.load(run_dir, step)
-    checkpoint = describe_checkpoint(run_dir, translator.step)
+    checkpoint = None if is_exported(run_dir) else describe_checkpoint(run_dir, translator.step)
     run = load_config(run_dir / "config.json")
     config = run.data
     # A number may name the best step, too; the newest was not chosen.
-    chosen = step is not None and "best" in checkpoint["is"] and data in ("", config.source)
-    if held_out and not run.eval.held_out:
+    chosen = step is not None and data in ("", config.source)
+    chosen = chosen and checkpoint is not None and "best" in checkpoint["is"]
+    if checkpoint is None and not data:
+        raise InputError(f"{run_dir} is an export, without a data set: say --data")
+    if held_out and (checkpoint is None or not run.eval.held_out):
         raise InputError(
             f"{run_dir} held no test pictures out: train with config.eval.held_out, or leave out "
             "--held-out"
@@ -59,11 +73,15 @@ def evaluate_run(
     config.source = data or config.source
     test = _test_pictures(config, limit, run.eval.held_out if held_out else None)
     extractor = open_extractor(features, config.cache_dir)
+    name = resolve(run_dir).name
+    if out is None and checkpoint is None:
+        out = Path("evaluation") / name
     folder = out or run_dir / "evaluation" / str(translator.step)
     report: Report = {
         "run": str(resolve(run_dir)),
         "method": run.method,
         "parameters": sum(x.size for x in jax.tree.leaves(next(iter(translator.weights.values())))),
+        "step": translator.step,
         "checkpoint": checkpoint,
         "chosen_on_these_pictures": chosen and not held_out,
         "data": config.source,
@@ -76,6 +94,7 @@ def evaluate_run(
     real = {
         name: PictureSet.of(pictures, extractor, name) for name, pictures in test.domains.items()
     }
+    others = {resolve(path).name: Translator.load(path) for path in beside}
     sections = {}
     for direction in translator.method.directions:
         source, target = real[direction[0]], real[direction[-1]]
@@ -87,8 +106,12 @@ def evaluate_run(
         translated = PictureSet.of(pictures, extractor, f"{direction}, translated")
         scores, columns = _compare(translated, source, target, test.paired)
         report["directions"][direction] = scores
+        for other, theirs in others.items():
+            if direction in theirs.weights:
+                where = folder / "beside" / other / direction
+                columns[other], _ = translate_into(where, theirs, direction, source.pictures)
         sections[section_title(direction)] = section(scores, columns, heatmaps)
-    write_report(folder, f"{resolve(run_dir).name}, step {translator.step:,}", report, sections)
+    write_report(folder, f"{name}, step {translator.step:,}", report, sections)
     return report, folder
 
 

@@ -71,6 +71,8 @@ def about(report: Report) -> list[str]:
         lines.append(
             f"Step {checkpoint['step']:,} is {is_what} ({known}, the newest is {newest:,})."
         )
+    elif "step" in report:
+        lines.append(f"An export of step {report['step']:,}.")
     data = report["data"] if isinstance(report["data"], str) else " · ".join(report["data"])
     size = "{1} × {0} px".format(*report["image_size"]) if "image_size" in report else "as they are"
     scored = ", ".join(f"{name} {_count(**count)}" for name, count in report["scored"].items())

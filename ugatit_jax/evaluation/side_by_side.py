@@ -29,7 +29,7 @@ def side_by_side(reports: Mapping[str, Report]) -> str:
         for name, report in reports.items():
             if direction in report["directions"]:
                 about = [report["method"], f"{report['parameters']:,}"]
-                about.append(f"{report['checkpoint']['step']:,}")
+                about.append(f"{report['step']:,}")
                 table.append([name, *about, *_scores(report, direction, "translated")])
         for row in ("untranslated", "target_half"):
             table.append([ROWS[row], *[NONE] * 3, *_scores(reports[first], direction, row)])

@@ -1,0 +1,54 @@
+"""An export is scored like the run that it was made of, alone and beside others."""
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from similarity import noise
+
+from ugatit_jax.console.errors import InputError
+from ugatit_jax.evaluate import main
+from ugatit_jax.evaluation.evaluate_run import evaluate_run
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "format_1"
+RUN, EXPORT = GOLDEN / "run", GOLDEN / "export"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    for i, domain in enumerate(("trainA", "trainB", "testA", "testB")):
+        for j in range(4):
+            (folder / domain).mkdir(exist_ok=True)
+            Image.fromarray(noise(16, 16, 3, seed=9 * i + j)).save(folder / domain / f"{j}.png")
+    return folder
+
+
+def test_an_export_needs_pictures(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is an export, without a data set: say --data"):
+        evaluate_run(EXPORT, out=tmp_path)
+
+
+def test_an_export_is_scored_beside_a_run_and_shown_on_its_page(data: Path, tmp_path: Path) -> None:
+    folders = [str(RUN), str(EXPORT)]
+    common = ["--data", str(data), "--features", "efficientnet-lite0"]
+    assert main([*folders, *common, "--out", str(tmp_path / "both")]) == 0
+    reports = {
+        name: json.loads((tmp_path / "both" / name / "report.json").read_text())
+        for name in ("run", "export")
+    }
+    assert reports["run"]["step"] == 3 and reports["export"]["step"] == 6
+    table = (tmp_path / "both" / "side_by_side.md").read_text()
+    assert "| export" in table and "| run" in table
+    assert "An export of step 6." in (tmp_path / "both" / "export" / "report.md").read_text()
+
+    out = tmp_path / "one"
+    assert main([folders[0], *common, "--out", str(out), "--beside", folders[1]]) == 0
+    page = (out / "index.html").read_text(encoding="utf-8")
+    assert page.count(">export</figcaption>") == 8
+    for direction in ("a2b", "b2a"):
+        for i in range(4):
+            theirs = Path("both", "export", direction, f"{i}.png")
+            beside = out / "beside" / "export" / direction / f"{i}.png"
+            assert beside.read_bytes() == (tmp_path / theirs).read_bytes()
