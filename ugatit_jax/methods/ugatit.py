@@ -97,6 +97,7 @@ class UGATIT(Method):
             residual_blocks=model.residual_blocks,
             light=model.light,
             skip=model.skip,
+            soft_threshold=model.soft_threshold,
             split_over="model" if mapped and not model.light else None,
             **common,
         )

@@ -19,6 +19,7 @@ _RULES = (
     rules.one_of("loss.kind", KINDS),
     rules.one_of("model.initializer", INITIALIZERS),
     rules.one_of("model.skip", SKIPS),
+    Rule(("model.soft_threshold",), lambda v: 0 <= v < 2, "in [0, 2)"),
     Rule(("model.rho_margin",), lambda v: 0 <= v < 1, "in [0, 1)"),
     Rule(("model.rho_start",), lambda v: 0 <= v <= 1, "in [0, 1]"),
     Rule(("model.local_layers", "model.global_layers"), lambda v: v >= 3, "3 or more"),

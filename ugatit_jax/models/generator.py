@@ -39,10 +39,45 @@ SKIPS: dict[str, Callable[[Array], Array | None]] = {
 }
 
 
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def add_change(x: Array, change: Array, threshold: float) -> Array:
+    """Return pictures x plus a change of them, both [N, H, W, 3], kept in [-1, 1].
+
+    The change is soft-thresholded: brought nearer to 0 by `threshold`, but not beyond it. So what
+    is to stay stays exactly, and flat colours flat; noise of two levels of 255 on them is as far
+    from them, by KID, as another style of drawing. Gradients pass as if there were no threshold, or
+    nothing would ever begin to change; they stop where they would lead out of the range.
+    """
+    return jnp.clip(x + _soft_threshold(change, threshold), -1, 1)
+
+
+def _soft_threshold(x: Array, threshold: float) -> Array:
+    return jnp.sign(x) * jnp.maximum(jnp.abs(x) - threshold, 0)
+
+
+def _add_change_forward(
+    x: Array, change: Array, threshold: float
+) -> tuple[Array, tuple[Array, Array]]:
+    return add_change(x, change, threshold), (x, change)
+
+
+def _add_change_backward(
+    threshold: float, residuals: tuple[Array, Array], g: Array
+) -> tuple[Array, Array]:
+    x, change = residuals
+    colour = x + _soft_threshold(change, threshold)
+    outwards = ((colour > 1) & (g < 0)) | ((colour < -1) & (g > 0))
+    g = jnp.where(outwards, 0, g)
+    return g, g
+
+
+add_change.defvjp(_add_change_forward, _add_change_backward)
+
+
 class Translation(NamedTuple):
     """What a generator returns."""
 
-    image: Array  # [N, H, W, 3], in (-1, 1); with a skip it may leave that range
+    image: Array  # [N, H, W, 3], in [-1, 1]
     cam_logits: Array  # [N, 2]; > 0: "from the source domain"
     heatmap: Array  # [N, H/4, W/4]
 
@@ -58,6 +93,7 @@ class Generator(nn.Module):
     dtype: DTypeLike = jnp.float32
     split_over: str | None = None  # the mapped axis that shares the rows of the MLP's first layer
     skip: str = "none"  # of SKIPS: what of the input is added to the last convolution's result
+    soft_threshold: float = 0.0  # of what is added to it, in the unit of pictures
 
     @nn.compact
     def __call__(self, x: Array) -> Translation:
@@ -92,7 +128,9 @@ class Generator(nn.Module):
             x = UpSample(conv, conventions, width * 2 ** (1 - i), name=f"up_{i}")(x)
         x = conv(3, 7, padding=3, name="to_rgb")(x).astype(cam_logits.dtype)
         skipped = SKIPS[self.skip](pictures.astype(x.dtype))
-        return Translation(jnp.tanh(x) if skipped is None else skipped + x, cam_logits, heatmap)
+        if skipped is None:
+            return Translation(jnp.tanh(x), cam_logits, heatmap)
+        return Translation(add_change(skipped, x, self.soft_threshold), cam_logits, heatmap)
 
 
 class StyleMLP(nn.Module):
