@@ -71,5 +71,10 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 # What made better pictures than the paper's setting of domains that share their layout, as two
 # styles of drawing do, in minutes to hours on a CPU: docs/quality.md.
-OURS: dict[str, Any] = {"model.skip": "full", "loss.cam": 10.0, "train.ema_decay": 0.999}
+OURS: dict[str, Any] = {
+    "model.skip": "full",
+    "model.soft_threshold": 0.3,
+    "loss.cam": 10.0,
+    "train.ema_decay": 0.999,
+}
 VARIANTS: dict[str, dict[str, Any]] = {"light": {"model.light": True}, "ours": OURS, **PRESETS}
