@@ -56,6 +56,7 @@ class UGATIT(Method):
     discriminators: dict[str, Discriminator]
     weights: ConfigDict  # the config's section `loss`
     image_size: tuple[int, int]
+    soft_threshold: float = 0.0  # of what a generator changes, when it translates
 
     carried = ("spectral",)
     looks = ("attention",)
@@ -97,7 +98,6 @@ class UGATIT(Method):
             residual_blocks=model.residual_blocks,
             light=model.light,
             skip=model.skip,
-            soft_threshold=model.soft_threshold,
             split_over="model" if mapped and not model.light else None,
             **common,
         )
@@ -106,7 +106,7 @@ class UGATIT(Method):
             for scale in SCALES
         }
         height, width = config.data.image_size
-        return cls(generator, discriminators, config.loss, (height, width))
+        return cls(generator, discriminators, config.loss, (height, width), model.soft_threshold)
 
     @property
     def any_size(self) -> bool:  # type: ignore[override]
@@ -316,7 +316,8 @@ class UGATIT(Method):
         self, weights: Any, pictures: Array, direction: str, styles: Array | None = None
     ) -> tuple[Array, dict[str, Array]]:
         """Translate, and show where the generator looked."""
-        result = self.generate(weights, pictures)
+        generator = self.generator.clone(soft_threshold=self.soft_threshold)
+        result = generator.apply({"params": weights}, pictures)
         return result.image, {"attention": result.heatmap}
 
     def judge(self, params: Params, other: Any, pictures: Array, domain: str) -> dict[str, Array]:

@@ -10,8 +10,9 @@ from ugatit_jax.methods.losses import KINDS
 from ugatit_jax.methods.rules import Rule
 from ugatit_jax.models import INITIALIZERS, SKIPS, Conventions, minimum_size
 
-# What of `model` changes how a training begins, but not what its parameters mean.
-_BEGINNING = {"model.initializer", "model.rho_start"}
+# What of `model` changes how a training begins or how pictures are finished, but not what its
+# parameters mean.
+_BESIDE = {"model.initializer", "model.rho_start", "model.soft_threshold"}
 _RULES = (
     rules.at_least_one("model.base_width", "model.residual_blocks"),
     rules.not_negative(*(f"loss.{term}" for term in ("adversarial", "cycle", "identity", "cam"))),
@@ -47,7 +48,7 @@ def architecture(model: ConfigDict) -> set[str]:
     """Return the fields that decide the shapes and the meaning of the parameters."""
     # The first fully connected layer of full generators follows the size of the pictures.
     of_size = set() if model.light else {"data.image_size"}
-    return {f"model.{name}" for name in model} - _BEGINNING | of_size
+    return {f"model.{name}" for name in model} - _BESIDE | of_size
 
 
 def conventions_of(model: ConfigDict) -> Conventions:

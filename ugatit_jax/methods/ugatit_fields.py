@@ -22,8 +22,8 @@ FIELDS: dict[str, Any] = {
     # the paper; "full", the input, so that it begins near the identity, for domains that share
     # their layout; "low", the input's low frequencies alone.
     "model.skip": "none",
-    # With a skip: what is added is brought this much nearer to 0 first, in units of pictures in
-    # [-1, 1], so that what need not change stays exactly as it is.
+    # With a skip, when pictures are translated, not in the losses: what is added is brought this
+    # much nearer to 0 first, in units of pictures in [-1, 1], so that flat colours stay flat.
     "model.soft_threshold": 0.0,
     # Spectral normalisation of the discriminators, all but their 1x1 convolutions.
     "model.spectral_norm": True,

@@ -39,45 +39,20 @@ SKIPS: dict[str, Callable[[Array], Array | None]] = {
 }
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def add_change(x: Array, change: Array, threshold: float) -> Array:
-    """Return pictures x plus a change of them, both [N, H, W, 3], kept in [-1, 1].
+def soft_threshold(change: Array, threshold: float) -> Array:
+    """Bring a change of pictures nearer to 0 by a threshold, but not beyond 0.
 
-    The change is soft-thresholded: brought nearer to 0 by `threshold`, but not beyond it. So what
-    is to stay stays exactly, and flat colours flat; noise of two levels of 255 on them is as far
-    from them, by KID, as another style of drawing. Gradients pass as if there were no threshold, or
-    nothing would ever begin to change; they stop where they would lead out of the range.
+    What was to stay stays exactly, and flat colours flat: noise of a level or two of 255 on them is,
+    by KID, as far from them as another style of drawing. Not while training: there it makes room for
+    noise of that size.
     """
-    return jnp.clip(x + _soft_threshold(change, threshold), -1, 1)
-
-
-def _soft_threshold(x: Array, threshold: float) -> Array:
-    return jnp.sign(x) * jnp.maximum(jnp.abs(x) - threshold, 0)
-
-
-def _add_change_forward(
-    x: Array, change: Array, threshold: float
-) -> tuple[Array, tuple[Array, Array]]:
-    return add_change(x, change, threshold), (x, change)
-
-
-def _add_change_backward(
-    threshold: float, residuals: tuple[Array, Array], g: Array
-) -> tuple[Array, Array]:
-    x, change = residuals
-    colour = x + _soft_threshold(change, threshold)
-    outwards = ((colour > 1) & (g < 0)) | ((colour < -1) & (g > 0))
-    g = jnp.where(outwards, 0, g)
-    return g, g
-
-
-add_change.defvjp(_add_change_forward, _add_change_backward)
+    return jnp.sign(change) * jnp.maximum(jnp.abs(change) - threshold, 0)
 
 
 class Translation(NamedTuple):
     """What a generator returns."""
 
-    image: Array  # [N, H, W, 3], in [-1, 1]
+    image: Array  # [N, H, W, 3], in (-1, 1); with a skip it may leave that range
     cam_logits: Array  # [N, 2]; > 0: "from the source domain"
     heatmap: Array  # [N, H/4, W/4]
 
@@ -130,7 +105,9 @@ class Generator(nn.Module):
         skipped = SKIPS[self.skip](pictures.astype(x.dtype))
         if skipped is None:
             return Translation(jnp.tanh(x), cam_logits, heatmap)
-        return Translation(add_change(skipped, x, self.soft_threshold), cam_logits, heatmap)
+        if self.soft_threshold:
+            x = soft_threshold(x, self.soft_threshold)
+        return Translation(skipped + x, cam_logits, heatmap)
 
 
 class StyleMLP(nn.Module):
