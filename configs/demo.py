@@ -32,7 +32,7 @@ def get_config(variant: str = "") -> ConfigDict:
     config.update_from_flattened_dict(SMALL.get(config.method, {}))
     config.data.source = "emoji"
     config.data.image_size = (64, 64)
-    config.train.steps = 3_000
+    config.train.steps = 4_000
     config.log_every = 20
     config.samples.every = 250
     config.eval.every = 1_000

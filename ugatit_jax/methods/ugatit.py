@@ -317,7 +317,7 @@ class UGATIT(Method):
     ) -> tuple[Array, dict[str, Array]]:
         """Translate, and show where the generator looked."""
         generator = self.generator.clone(soft_threshold=self.soft_threshold)
-        result = generator.apply({"params": weights}, pictures)
+        result = cast(Translation, generator.apply({"params": weights}, pictures))
         return result.image, {"attention": result.heatmap}
 
     def judge(self, params: Params, other: Any, pictures: Array, domain: str) -> dict[str, Array]:

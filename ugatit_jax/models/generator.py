@@ -42,9 +42,9 @@ SKIPS: dict[str, Callable[[Array], Array | None]] = {
 def soft_threshold(change: Array, threshold: float) -> Array:
     """Bring a change of pictures nearer to 0 by a threshold, but not beyond 0.
 
-    What was to stay stays exactly, and flat colours flat: noise of a level or two of 255 on them is,
-    by KID, as far from them as another style of drawing. Not while training: there it makes room for
-    noise of that size.
+    What was to stay stays exactly, and flat colours flat: noise of one or two levels of 255 on them
+    is, by KID, as far from them as another style of drawing is. Not in training, where it makes
+    room for noise of its size.
     """
     return jnp.sign(change) * jnp.maximum(jnp.abs(change) - threshold, 0)
 
