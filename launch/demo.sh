@@ -6,5 +6,5 @@ source "$(dirname -- "${BASH_SOURCE[0]}")/setup.sh"
 
 prepare_venv requirements.txt
 "$VENV/bin/python" -m ugatit_jax.main --config=configs/demo.py --workdir=runs/demo "$@"
-"$VENV/bin/python" -m ugatit_jax.evaluate runs/demo
+"$VENV/bin/python" -m ugatit_jax.evaluate runs/demo --beside emoji
 echo "pictures: $PWD/runs/demo/samples from the training, $PWD/runs/demo/evaluation of the test set"
