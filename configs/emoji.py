@@ -13,7 +13,7 @@ def get_config(variant: str = "") -> ConfigDict:
     """The demo's, longer and with more channels; `variant` as the demo's."""
     config = demo.get_config(variant)
     config.model.base_width = 32
-    config.train.steps = 16_000
+    config.train.steps = 11_000
     config.samples.every = 1_000
     config.eval.every = 2_000
     config.checkpoint.every = 1_000

@@ -7,7 +7,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from ugatit_jax.console.errors import TransientError
+from ugatit_jax.console.errors import TransientError, exit_on_input_error
 from ugatit_jax.devices import runtime
 from ugatit_jax.main import main
 from ugatit_jax.training import loop
@@ -115,3 +115,16 @@ def test_programs_are_cached_where_the_user_says_or_in_the_home_folder(
         assert jax.config.values["jax_compilation_cache_dir"] == expected
     finally:
         jax.config.update("jax_compilation_cache_dir", before)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux's disk that is always full")
+def test_a_full_disk_is_told_in_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    @exit_on_input_error
+    def write() -> None:
+        Path("/dev/full").write_text("x")
+
+    with pytest.raises(SystemExit) as end:
+        write()
+    assert end.value.code == 2
+    said = "error: cannot write: No space left on device; make room, or say another folder\n"
+    assert capsys.readouterr().err == said

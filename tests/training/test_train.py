@@ -125,6 +125,20 @@ def test_a_stopped_run_goes_on_to_the_same_bits(
     assert [start["step"] for start in starts] == [0, 2]
 
 
+def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(
+    straight: Path, tiny_config: MakeConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workdir = tmp_path / "run"
+    shutil.copytree(straight, workdir)
+    files = (workdir / "checkpoints" / "4" / "training").rglob("*")
+    largest = max((x for x in files if x.is_file()), key=lambda x: x.stat().st_size)
+    largest.write_bytes(largest.read_bytes()[:-100])
+    assert loop.train(tiny_config(), workdir) == 4
+    assert f"training in {workdir} from step 3 to 4" in capsys.readouterr().out
+    assert (workdir / "damaged" / "4").is_dir()
+    assert_same_bits(workdir, straight, 4)
+
+
 def test_a_run_in_a_bucket_goes_on_to_the_same_bits_and_translates(
     straight: Path,
     pictures: Path,

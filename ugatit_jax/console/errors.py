@@ -1,6 +1,7 @@
 """The errors that users are meant to see, and how command lines show them."""
 
 import argparse
+import errno
 import functools
 import sys
 from collections.abc import Callable
@@ -8,6 +9,10 @@ from typing import NoReturn, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+# What a system says of a disk that is full or must not be written to.
+UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG}
 
 
 class InputError(ValueError):
@@ -38,7 +43,10 @@ class Parser(argparse.ArgumentParser):
 
 
 def exit_on_input_error(main: Callable[P, R]) -> Callable[P, R]:
-    """Wrap a command line's `main`: an `InputError` becomes one line on stderr and its status."""
+    """Wrap a command line's `main`: an `InputError` becomes one line on stderr and its status.
+
+    So does a full disk, a quota, or a folder that must not be written to, with status 2.
+    """
 
     @functools.wraps(main)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -47,5 +55,12 @@ def exit_on_input_error(main: Callable[P, R]) -> Callable[P, R]:
         except InputError as error:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(error.exit_status)
+        except OSError as error:
+            if error.errno not in UNWRITABLE:
+                raise
+            where = error.filename or "cannot write"
+            said = f"{where}: {error.strerror}; make room, or say another folder"
+            print(f"error: {said}", file=sys.stderr)
+            sys.exit(InputError.exit_status)
 
     return wrapped

@@ -5,7 +5,10 @@ import dataclasses
 import functools
 import json
 import logging
+import os
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -16,27 +19,70 @@ from orbax.checkpoint import checkpoint_managers
 
 from ugatit_jax.config.records import load_config
 from ugatit_jax.console.errors import InputError
-from ugatit_jax.data.storage import AnyPath, check_for_orbax, write_atomically
+from ugatit_jax.data.storage import (
+    AnyPath,
+    check_for_orbax,
+    first_line,
+    open_path,
+    write_atomically,
+)
 from ugatit_jax.devices import distributed
 from ugatit_jax.devices.sharding import make_mesh, replicated
 from ugatit_jax.methods import build_method
 from ugatit_jax.methods.method import Method, Params, shapes
 from ugatit_jax.methods.state import TrainState, create_state, translating
+from ugatit_jax.runs import integrity
 from ugatit_jax.runs.advice import check_run
-from ugatit_jax.runs.directory import check_format, checkpoints_folder
+from ugatit_jax.runs.directory import check_format, checkpoints_folder, saved_steps
 from ugatit_jax.runs.exported_weights import read_exported
 from ugatit_jax.runs.exports import is_exported
-from ugatit_jax.runs.layout import FORMAT_2, layout_of
+from ugatit_jax.runs.layout import FORMAT_1, FORMAT_2, layout_of
 from ugatit_jax.runs.steps import Step
 
+LOGGER = logging.getLogger(__name__)
+UNSAVED = (ValueError, OSError)  # what orbax raises, ValueError of tensorstore's writing
+TRANSLATING = (FORMAT_1.translating, FORMAT_2.translating)  # the items' names
 
-def open_checkpoints(workdir: AnyPath, options: ConfigDict) -> ocp.CheckpointManager:
-    """Return the manager of a run's checkpoints; it saves in the background.
 
-    options: the config's section `checkpoint`.
+@contextlib.contextmanager
+def open_checkpoints(workdir: AnyPath, options: ConfigDict) -> Iterator[ocp.CheckpointManager]:
+    """Open the manager of a run's checkpoints, which saves in the background.
+
+    options: the config's section `checkpoint`. Raises `InputError`, at its end, if the last one
+    could not be saved.
     """
-    # Orbax says at INFO and WARNING what is of no use to whoever trains.
-    logging.getLogger("absl").setLevel(logging.ERROR)
+    with _manager(workdir, options) as checkpoints:
+        yield checkpoints
+        try:
+            checkpoints.wait_until_finished()
+        except UNSAVED as error:
+            raise InputError(
+                f"the last checkpoint could not be saved in {_folder_of(checkpoints)}: "
+                f"{_explain(error)}; the same command goes on from step {checkpoints.latest_step()}"
+            ) from error
+        _record_new(checkpoints)
+
+
+def _explain(error: Exception) -> str:
+    """Say in a line why something could not be written; tensorstore hides it in its own."""
+    number = re.search(r"os_error_code='(\d+)'", str(error))
+    return os.strerror(int(number[1])) if number else first_line(error)
+
+
+def _record_new(checkpoints: ocp.CheckpointManager) -> None:
+    """Keep checksums of the checkpoints that are written to their end."""
+    if jax.process_index() == 0:
+        folder = _folder_of(checkpoints)
+        integrity.record_new(folder, saved_steps(folder.parent))
+
+
+def _folder_of(checkpoints: ocp.CheckpointManager) -> AnyPath:
+    return open_path(str(checkpoints.directory))
+
+
+def _manager(workdir: AnyPath, options: ConfigDict) -> ocp.CheckpointManager:
+    # Orbax says what is of no use to whoever trains, and of an error what is raised anyway.
+    logging.getLogger("absl").setLevel(logging.CRITICAL)
     best = checkpoint_managers.BestN(
         get_metric_fn=_mean_kid, reverse=True, n=1, keep_checkpoints_without_metrics=False
     )
@@ -67,14 +113,23 @@ def save(
 ) -> None:
     """Start to save a state under its step, unless it is there already.
 
-    kids: KID to the target by direction of this state if it was measured.
+    kids: KID to the target by direction of this state if it was measured. Where one cannot be
+    written, as on a full disk, earlier ones stay whole, a line says so, and training can go on.
     """
     step = int(state.step)
     if step in checkpoints.all_steps():
         return
+    try:
+        checkpoints.wait_until_finished()
+    except UNSAVED as error:
+        LOGGER.warning("the checkpoint before step %s was not saved: %s", step, _explain(error))
+    _record_new(checkpoints)
     items = FORMAT_2.to_items(method, state)
     arguments = {name: ocp.args.StandardSave(item) for name, item in items.items()}
-    checkpoints.save(step, args=ocp.args.Composite(**arguments), metrics=kids)
+    try:
+        checkpoints.save(step, args=ocp.args.Composite(**arguments), metrics=kids)
+    except UNSAVED as error:
+        LOGGER.warning("checkpoint %s was not saved: %s", step, _explain(error))
 
 
 def add_kids(
@@ -93,8 +148,12 @@ def add_kids(
 def restore(
     checkpoints: ocp.CheckpointManager, method: Method, state: TrainState, workdir: AnyPath
 ) -> TrainState:
-    """Return the newest state of a run on `state`'s devices, or `state` itself if there is none."""
-    step = checkpoints.latest_step()
+    """Return the newest state of a run on `state`'s devices, or `state` itself if there is none.
+
+    A checkpoint that is damaged is set aside, with a word to the user, and the one before it taken.
+    Raises `InputError` if that leaves none.
+    """
+    step = _newest_whole(checkpoints)
     if step is None:
         return state
     folder = checkpoints_folder(workdir) / str(step)
@@ -108,6 +167,28 @@ def restore(
         start = jax.tree.map(jnp.copy, translating(method, found.params))
         found = dataclasses.replace(found, ema=start)
     return found
+
+
+def _newest_whole(checkpoints: ocp.CheckpointManager) -> int | None:
+    """Return the newest step whose checkpoint is as it was written; damaged ones are set aside."""
+    folder, set_aside = _folder_of(checkpoints), []
+    while (step := checkpoints.latest_step()) is not None:
+        mine = integrity.find_damage(folder, step) if jax.process_index() == 0 else None
+        damage = distributed.gather(mine)[0]
+        if damage is None:
+            return step
+        if jax.process_index() == 0 and isinstance(folder, Path):
+            where = integrity.set_aside(folder, step)
+            LOGGER.warning("checkpoint %s is damaged, and now in %s: %s", step, where, damage)
+        set_aside.append(step)
+        distributed.wait_for_all(f"set checkpoint {step} aside")
+        checkpoints.reload()
+    if set_aside:
+        raise InputError(
+            f"no checkpoint in {folder} is whole; {', '.join(map(str, set_aside))} lie in "
+            f"{folder.parent / 'damaged'} now: begin anew in another --workdir"
+        )
+    return None
 
 
 class Trained(NamedTuple):
@@ -130,7 +211,7 @@ def restore_weights(run_dir: AnyPath, step: Step = None) -> Trained:
         if step not in (None, exported):
             raise InputError(f"{run_dir} is an export of step {exported} alone: leave out --step")
         return Trained(config, exported, jax.device_put(weights, jax.local_devices()[0]))
-    with _open_to_read(run_dir, step) as (config, step, checkpoints):
+    with _open_to_read(run_dir, step, {"ema", *TRANSLATING}) as (config, step, checkpoints):
         method = build_method(config)
         layout = layout_of(checkpoints_folder(run_dir) / str(step))
         name = "ema" if has_average(run_dir, step) else layout.translating
@@ -162,7 +243,7 @@ def restore_judges(run_dir: AnyPath, step: Step = None) -> tuple[ConfigDict, Par
     Returns the run's config, the groups, and what moves without a gradient, on the first local
     device. `step` and errors are as for `restore_weights`.
     """
-    with _open_to_read(run_dir, step) as (config, step, checkpoints):
+    with _open_to_read(run_dir, step, {"training"}) as (config, step, checkpoints):
         method = build_method(config)
         state = _on_first_device(_without_average(method, config))
         layout = layout_of(checkpoints_folder(run_dir) / str(step))
@@ -188,7 +269,7 @@ def describe_checkpoint(run_dir: AnyPath, step: int) -> dict[str, Any]:
     'newest_step' and 'best_step' there are, and 'kid_x100_while_training' of each direction, both
     None where it was not measured.
     """
-    with _open_to_read(run_dir, step) as (config, _, checkpoints):
+    with _open_to_read(run_dir, step, set()) as (config, _, checkpoints):
         newest, best = max(checkpoints.all_steps()), _best_step(checkpoints)
         kids = checkpoints.metrics(step)
     newest_is = "final" if newest >= config.train.steps else "newest"
@@ -216,8 +297,12 @@ def _without_average(method: Method, config: ConfigDict) -> TrainState:
 
 @contextlib.contextmanager
 def _open_to_read(
-    run_dir: AnyPath, step: Step
+    run_dir: AnyPath, step: Step, items: set[str] | None = None
 ) -> Iterator[tuple[ConfigDict, int, ocp.CheckpointManager]]:
+    """Open a run's checkpoints, and find the one that is meant; `items` of it will be read.
+
+    The newest one is the newest whole one, with a word to the user if another is newer.
+    """
     check_run(run_dir)
     folder = checkpoints_folder(run_dir)
     check_for_orbax(run_dir)
@@ -241,7 +326,21 @@ def _open_to_read(
                 there = f"there is none yet; training saves one every {every:,} steps"
             wanted = "" if step is None else f" of step {step}"
             raise InputError(f"no checkpoint{wanted} in {folder}: {there}")
-        yield config, steps[-1] if step is None else step, checkpoints
+        yield config, _choose(folder, steps, step, items), checkpoints
+
+
+def _choose(folder: AnyPath, steps: list[int], step: int | None, items: set[str] | None) -> int:
+    """Return `step`, or the newest of `steps` for None, if it is as it was written."""
+    damaged: list[str] = []
+    for each in reversed(steps) if step is None else [step]:
+        damage = integrity.find_damage(folder, each, items)
+        if damage is None:
+            if damaged:
+                LOGGER.warning("taking step %s, as newer ones are damaged: %s", each, damaged[-1])
+            return each
+        damaged.append(damage)
+    others = "" if step is None else "; say another --step, or leave it out for the newest whole"
+    raise InputError(f"damaged: {damaged[0]}{others or '; no checkpoint is whole'}")
 
 
 def _restore_items(
@@ -250,7 +349,13 @@ def _restore_items(
     """Return the named items, shaped and placed like the given (maybe abstract) trees."""
     abstract = {name: jax.tree.map(ocp.utils.to_shape_dtype_struct, x) for name, x in items.items()}
     arguments = {name: ocp.args.StandardRestore(x) for name, x in abstract.items()}
-    found = checkpoints.restore(step, args=ocp.args.Composite(**arguments))
+    try:
+        found = checkpoints.restore(step, args=ocp.args.Composite(**arguments))
+    except (ValueError, OSError) as error:  # of tensorstore, and of a file that is not there
+        raise InputError(
+            f"cannot read checkpoint {step} in {_folder_of(checkpoints)}: {first_line(error)}; "
+            "move it elsewhere, and the one before it is taken"
+        ) from error
     return {name: found[name] for name in items}
 
 

@@ -1,0 +1,89 @@
+"""Whether checkpoints are as they were written: sizes and checksums, kept beside them.
+
+RUN/checksums/STEP.json    {file of the checkpoint: {'bytes', 'crc32'}}
+RUN/damaged/STEP           a checkpoint that was not, set aside
+
+A checkpoint gets its file when the next one is saved, or as the training ends. One without, of a
+run that was killed before, is taken as it is: orbax puts a checkpoint where it belongs when it is
+whole. A bucket keeps checksums of its own, and objects there are whole or not there at all.
+"""
+
+import json
+import zlib
+from collections.abc import Container
+from pathlib import Path
+from typing import Any
+
+from ugatit_jax.data.storage import AnyPath, list_files, write_atomically
+
+CHUNK = 1 << 24  # bytes
+LATER = "metrics"  # KID may be added to a checkpoint that is there
+
+
+def record_new(checkpoints: AnyPath, steps: list[int]) -> None:
+    """Write down what the checkpoints of these steps are, those that there are in all.
+
+    checkpoints: the folder that they are in.
+    """
+    if not isinstance(checkpoints, Path):
+        return
+    kept = checkpoints.parent / "checksums"
+    kept.mkdir(parents=True, exist_ok=True)
+    for path in kept.glob("*.json"):
+        if path.stem.isdigit() and int(path.stem) not in steps:
+            path.unlink()
+    for step in steps:
+        if not (kept / f"{step}.json").exists():
+            folder = checkpoints / str(step)
+            files = {file.as_posix(): _about(folder / file) for file in list_files(folder)}
+            files = {name: x for name, x in files.items() if name.split("/")[0] != LATER}
+            write_atomically(kept / f"{step}.json", json.dumps(files, indent=0) + "\n")
+
+
+def find_damage(checkpoints: AnyPath, step: int, items: Container[str] | None = None) -> str | None:
+    """Say what is wrong with a checkpoint, or return None for one that is as it was written.
+
+    items: whose files' checksums are compared; of the others, which will not be read, sizes alone.
+    None: all.
+    """
+    if not isinstance(checkpoints, Path):
+        return None
+    try:
+        kept = (checkpoints.parent / "checksums" / f"{step}.json").read_text(encoding="utf-8")
+        files: dict[str, dict[str, Any]] = json.loads(kept)
+    except (OSError, ValueError):
+        return None
+    for name, was in files.items():
+        path = checkpoints / str(step) / name
+        if not path.exists():
+            return f"{path} is missing"
+        read = items is None or name.split("/")[0] in items
+        found = _about(path, read)
+        if found["bytes"] != was["bytes"]:
+            return f"{path} has {found['bytes']:,} of {was['bytes']:,} bytes"
+        if read and found["crc32"] != was["crc32"]:
+            return f"{path} is not as it was written: its checksum differs"
+    return None
+
+
+def set_aside(checkpoints: Path, step: int) -> Path:
+    """Move a checkpoint, and what was written down of it, out of orbax's sight; return where to."""
+    damaged = checkpoints.parent / "damaged"
+    damaged.mkdir(parents=True, exist_ok=True)
+    where, count = damaged / str(step), 1
+    while where.exists():
+        count += 1
+        where = damaged / f"{step}-{count}"
+    (checkpoints / str(step)).rename(where)
+    (checkpoints.parent / "checksums" / f"{step}.json").unlink(missing_ok=True)
+    return where
+
+
+def _about(file: Path, with_checksum: bool = True) -> dict[str, Any]:
+    checksum = None
+    if with_checksum:
+        checksum = 0
+        with file.open("rb") as stream:
+            while chunk := stream.read(CHUNK):
+                checksum = zlib.crc32(chunk, checksum)
+    return {"bytes": file.stat().st_size, "crc32": checksum}
