@@ -10,11 +10,11 @@ from steps import batches_of, compile_step, first_state, mesh_of
 
 from ugatit_jax.devices.sharding import place_batch
 
-STEPS = 50
+STEPS = 20
 
 
 def losses_of(config: ConfigDict) -> dict[str, np.ndarray]:
-    """Every metric of 50 steps on emoji, in order."""
+    """Every metric of the first steps on emoji, in order."""
     mesh, batches = mesh_of(config, jax.devices()[:1]), batches_of(config)
     state = first_state(config, mesh)
     batch = place_batch(next(batches), mesh)
@@ -43,9 +43,9 @@ def test_losses_in_bfloat16_are_near_those_in_float32(
         narrow = found["bfloat16"][name]
         assert narrow.dtype == wide.dtype == np.float32
         assert (narrow != wide).any(), name
-        # Found: 3 % at any step (1.1 % of the totals) and 0.5 % in the mean; but 6.9 % in one step
-        # for a small loss: a maximum over a map may be found at another place.
-        strayed = np.abs(narrow - wide) / wide.mean()
-        assert np.sort(strayed)[-3] < 0.05, name
-        assert strayed.max() < 0.15, name
+        # Found: 2 % at any step and 0.7 % in the mean, but 5 % in one step of a small loss: the
+        # maximum of a map may be found at another place.
+        strayed = np.sort(np.abs(narrow - wide) / wide.mean())
+        assert strayed[-2] < 0.05, name
+        assert strayed[-1] < 0.15, name
         assert abs(narrow.mean() - wide.mean()) < 0.01 * wide.mean(), name
