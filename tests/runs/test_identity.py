@@ -21,6 +21,7 @@ from ugatit_jax.training.loop import prepare
 
 # Another value for every field but `method` and those that are folders.
 OTHERS: dict[str, Any] = {
+    "init_from": "emoji",
     "seed": 1,
     "dtype": "bfloat16",
     "log_every": 2,
@@ -37,6 +38,7 @@ OTHERS: dict[str, Any] = {
     "model.shared_cam": True,
     "model.same_padding": True,
     "model.skip": "full",
+    "model.soft_threshold": 0.3,
     "model.rho_start": 1.0,
     "model.rho_margin": 0.1,
     "loss.kind": "hinge",
@@ -75,7 +77,7 @@ OTHERS: dict[str, Any] = {
     "checkpoint.keep_every": 0,
 }
 # How a training of the fields of `model` begins, which says nothing of what its parameters mean.
-BEGINNING = {"model.initializer", "model.rho_start"}
+BESIDE = {"model.initializer", "model.rho_start", "model.soft_threshold"}
 
 Run = tuple[Path, Callable[[], ConfigDict]]
 
@@ -133,7 +135,7 @@ def test_every_field_that_changes_is_named(
         other.update_from_flattened_dict({field: value})
         said = refusal(workdir, other)
         kept = [list(x) if isinstance(x, tuple) else x for x in (value, before[field])]
-        of_model = field.startswith("model.") and field not in BEGINNING
+        of_model = field.startswith("model.") and field not in BESIDE
         if of_model or field == "train.decay_kernels_only":  # the optimiser keeps other arrays
             named = f"has another architecture: config.{field} is {value!r} and was "
             assert said.startswith(named + repr(before[field])), said
