@@ -19,10 +19,13 @@ from ugatit_jax.data import images
 from ugatit_jax.data.emoji import prepare
 from ugatit_jax.devices.runtime import set_up_jax
 from ugatit_jax.inference.translator import Translator
+from ugatit_jax.methods import build_method
 from ugatit_jax.metrics.features import open_extractor
 from ugatit_jax.metrics.kid import kid
+from ugatit_jax.runs.checkpoints import restore_weights
+from ugatit_jax.runs.trained import open_model
 
-THRESHOLDS = (0, 6, 12, 24, 38, 64)  # of 255 levels
+THRESHOLDS = (0, 12, 24, 38, 50, 64)  # of 255 levels
 
 
 def noisy(picture: np.ndarray, deviation: float) -> np.ndarray:
@@ -81,7 +84,9 @@ def main() -> None:
         row(f"B, blur of {radius} px", "B", [blurred(x, radius) for x in pictures["B"]])
     if args.run is None:
         return
-    translator = Translator.load(args.run)
+    config, step, weights = restore_weights(open_model(args.run))
+    config.model.soft_threshold = 0.0
+    translator = Translator(build_method(config, mapped=True), step, weights)
     for direction, source, target in (("a2b", "A", "B"), ("b2a", "B", "A")):
         translated = translator(pictures[source], direction)
         for threshold in THRESHOLDS:
