@@ -28,14 +28,16 @@ def test_train_translate_and_evaluate_as_the_readme_says(tmp_path):
             picture.save(tmp_path / "my_pictures" / folder / f"{i}.png")
 
     python = [command for command in commands() if command.startswith("python -m ")]
+    picture.save(tmp_path / "drawing.png")
     assert [command.split()[2] for command in python] == [
+        "ugatit_jax.translate",
         "ugatit_jax.main",
         "ugatit_jax.translate",
         "ugatit_jax.evaluate",
         "ugatit_jax.evaluate",
         "ugatit_jax.plan",  # in test_plan.py
     ]
-    python[0] += f" {SMALL}"
+    python[1] += f" {SMALL}"
     for command in python[:-1]:
         subprocess.run(
             [sys.executable, *shlex.split(command)[1:]],
@@ -44,6 +46,7 @@ def test_train_translate_and_evaluate_as_the_readme_says(tmp_path):
             check=True,
             timeout=600,
         )
+    assert (tmp_path / "drawings" / "drawing.png").exists()
     assert (tmp_path / "runs" / "mine" / "samples" / "step_0000002.png").exists()
     assert sorted(path.name for path in (tmp_path / "translated").rglob("*.png")) == [
         "0.png",
