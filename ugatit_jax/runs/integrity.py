@@ -33,11 +33,15 @@ def record_new(checkpoints: AnyPath, steps: list[int]) -> None:
         if path.stem.isdigit() and int(path.stem) not in steps:
             path.unlink()
     for step in steps:
-        if not (kept / f"{step}.json").exists():
-            folder = checkpoints / str(step)
-            files = {file.as_posix(): _about(folder / file) for file in list_files(folder)}
-            files = {name: x for name, x in files.items() if name.split("/")[0] != LATER}
-            write_atomically(kept / f"{step}.json", json.dumps(files, indent=0) + "\n")
+        if (kept / f"{step}.json").exists():
+            continue
+        folder = checkpoints / str(step)
+        names = (file for file in list_files(folder) if file.parts[0] != LATER)
+        try:
+            files = {name.as_posix(): _about(folder / name) for name in names}
+        except FileNotFoundError:  # orbax, in the background, has no more use for it
+            continue
+        write_atomically(kept / f"{step}.json", json.dumps(files, indent=0) + "\n")
 
 
 def find_damage(checkpoints: AnyPath, step: int, items: Container[str] | None = None) -> str | None:
