@@ -10,7 +10,7 @@ import functools
 import hashlib
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, TypeAlias
 
@@ -45,10 +45,10 @@ def open_path(name: str | AnyPath) -> AnyPath:
     return epath.Path(name)
 
 
-def path_argument(text: str) -> AnyPath:
-    """Read an argument of a command line as `open_path` does."""
+def path_argument(text: str, read: Callable[[str], AnyPath] = open_path) -> AnyPath:
+    """Read an argument of a command line as `open_path`, or another such function, does."""
     try:
-        return open_path(text)
+        return read(text)
     except InputError as error:  # argparse would hide what it says
         raise argparse.ArgumentTypeError(str(error)) from None
 

@@ -61,8 +61,8 @@ def evaluate_run(
     run = load_config(run_dir / "config.json")
     config = run.data
     # A number may name the best step, too; the newest was not chosen.
-    chosen = step is not None and data in ("", config.source)
-    chosen = chosen and checkpoint is not None and "best" in checkpoint["is"]
+    is_best = checkpoint is not None and "best" in checkpoint["is"]
+    chosen = is_best and step is not None and data in ("", config.source)
     if checkpoint is None and not data:
         raise InputError(f"{run_dir} is an export, without a data set: say --data")
     if held_out and (checkpoint is None or not run.eval.held_out):

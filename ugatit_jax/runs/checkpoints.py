@@ -40,7 +40,7 @@ from ugatit_jax.runs.layout import FORMAT_1, FORMAT_2, layout_of
 from ugatit_jax.runs.steps import Step
 
 LOGGER = logging.getLogger(__name__)
-UNSAVED = (ValueError, OSError)  # what orbax raises, ValueError of tensorstore's writing
+FAILED = (ValueError, OSError)  # what orbax raises of files; ValueError is tensorstore's
 TRANSLATING = (FORMAT_1.translating, FORMAT_2.translating)  # the items' names
 
 
@@ -55,7 +55,7 @@ def open_checkpoints(workdir: AnyPath, options: ConfigDict) -> Iterator[ocp.Chec
         yield checkpoints
         try:
             checkpoints.wait_until_finished()
-        except UNSAVED as error:
+        except FAILED as error:
             raise InputError(
                 f"the last checkpoint could not be saved in {_folder_of(checkpoints)}: "
                 f"{_explain(error)}; the same command goes on from step {checkpoints.latest_step()}"
@@ -121,14 +121,14 @@ def save(
         return
     try:
         checkpoints.wait_until_finished()
-    except UNSAVED as error:
+    except FAILED as error:
         LOGGER.warning("the checkpoint before step %s was not saved: %s", step, _explain(error))
     _record_new(checkpoints)
     items = FORMAT_2.to_items(method, state)
     arguments = {name: ocp.args.StandardSave(item) for name, item in items.items()}
     try:
         checkpoints.save(step, args=ocp.args.Composite(**arguments), metrics=kids)
-    except UNSAVED as error:
+    except FAILED as error:
         LOGGER.warning("checkpoint %s was not saved: %s", step, _explain(error))
 
 
@@ -351,7 +351,7 @@ def _restore_items(
     arguments = {name: ocp.args.StandardRestore(x) for name, x in abstract.items()}
     try:
         found = checkpoints.restore(step, args=ocp.args.Composite(**arguments))
-    except (ValueError, OSError) as error:  # of tensorstore, and of a file that is not there
+    except FAILED as error:
         raise InputError(
             f"cannot read checkpoint {step} in {_folder_of(checkpoints)}: {first_line(error)}; "
             "move it elsewhere, and the one before it is taken"

@@ -1,11 +1,9 @@
 """The trained models that come with the program: exports that are known by their names."""
 
-import argparse
 from pathlib import Path
 
 import ugatit_jax
-from ugatit_jax.console.errors import InputError
-from ugatit_jax.data.storage import AnyPath, open_path
+from ugatit_jax.data.storage import AnyPath, open_path, path_argument
 
 TRAINED = Path(ugatit_jax.__file__).parent / "trained"
 
@@ -26,7 +24,4 @@ def open_model(name: str | AnyPath) -> AnyPath:
 
 def model_argument(text: str) -> AnyPath:
     """Read an argument of a command line as `open_model` does."""
-    try:
-        return open_model(text)
-    except InputError as error:  # argparse would hide what it says
-        raise argparse.ArgumentTypeError(str(error)) from None
+    return path_argument(text, open_model)
