@@ -1,7 +1,7 @@
 """Eight devices compute what one does, and talk no more than they need to."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jax
@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from steps import compile_step, first_state, mesh_of
 
 from ugatit_jax.config.checks import check_config
+from ugatit_jax.devices import sharding
 from ugatit_jax.devices.sharding import (
     create_on,
     make_mesh,
@@ -19,6 +20,7 @@ from ugatit_jax.devices.sharding import (
     place_batch,
     replicated,
 )
+from ugatit_jax.inference.mapped import MappedTranslation, places_of
 from ugatit_jax.methods import build_method
 from ugatit_jax.methods.state import TrainState
 from ugatit_jax.runs import checkpoints
@@ -80,6 +82,14 @@ def run_step(config: ConfigDict, devices: list[jax.Device]) -> Result:
     return (step.as_text(), *step(state, batch, ()))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def small_ones_are_shared() -> Iterator[None]:
+    """Let devices share what is as small as the tests' networks are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sharding, "SMALLEST_SHARED", 2**8)
+        yield
+
+
 @pytest.fixture(scope="module")
 def full_config(tiny_config: Callable[[], ConfigDict]) -> Callable[[], ConfigDict]:
     """Of generators whose first dense layer the devices share."""
@@ -136,7 +146,7 @@ def gradients(state: TrainState, group: str) -> dict[str, np.ndarray]:
     return {jax.tree_util.keystr(path): np.asarray(value) for path, value in leaves}
 
 
-def test_the_first_dense_layer_is_shared_with_its_moments_and_average(of_eight: Result) -> None:
+def test_kernels_are_shared_with_their_moments_and_averages(of_eight: Result) -> None:
     state = of_eight[1]
     adam = state.optimizers["generators"][1]
     assert state.ema is not None
@@ -145,7 +155,9 @@ def test_the_first_dense_layer_is_shared_with_its_moments_and_average(of_eight: 
         assert kernel.shape == (1024, 16)
         rows = [shard.index[0].indices(1024)[:2] for shard in kernel.addressable_shards]
         assert sorted(rows) == [(i, i + 128) for i in range(0, 1024, 128)]
-        assert tree["b2a"]["mlp"]["fc_1"]["kernel"].is_fully_replicated
+        assert tree["b2a"]["up_0"]["norm"]["rho"].is_fully_replicated
+        kernel = tree["b2a"]["mlp"]["fc_1"]["kernel"]
+        assert [shard.data.shape for shard in kernel.addressable_shards] == [(2, 16)] * 8
 
 
 def test_a_checkpoint_of_eight_devices_comes_back_on_one(
@@ -160,6 +172,19 @@ def test_a_checkpoint_of_eight_devices_comes_back_on_one(
     for ours, saved in pairs:
         np.testing.assert_array_equal(ours, saved)
         assert ours.devices() == {jax.devices()[0]}
+
+
+def test_what_is_shared_translates_as_it_does_on_one_device(
+    of_eight: Result, full_config: Callable[[], ConfigDict]
+) -> None:
+    method, state, mesh = build_method(full_config(), mapped=True), of_eight[1], make_mesh(model=8)
+    pictures = list(np.random.default_rng(1).uniform(-1, 1, (3, 32, 32, 3)).astype(np.float32))
+    translation = MappedTranslation(method, mesh, places_of(method, state, mesh))
+    weights = method.select(state.best(method), "a2b")
+    found = [picture for picture, _ in translation.of_items(weights, pictures, "a2b")]
+    whole = jax.device_put(jax.device_get(weights), jax.devices()[0])
+    alone, _ = build_method(full_config()).translate(whole, jnp.stack(pictures), "a2b")
+    np.testing.assert_allclose(np.stack(found), alone, atol=1e-5)
 
 
 def test_how_many_devices_share_it_follows_from_config_and_devices(
@@ -187,7 +212,7 @@ def count_elements(shapes: str) -> int:
     return sum(int(np.prod([int(n) for n in size.split(",") if n])) for size in sizes)
 
 
-def test_a_step_exchanges_gradients_and_losses_once_and_what_the_first_dense_layer_needs(
+def test_a_step_exchanges_parameters_gradients_and_losses_and_what_the_first_dense_layer_needs(
     of_eight: Result, of_one: Result
 ) -> None:
     assert collectives(of_one[0]) == []
@@ -195,18 +220,30 @@ def test_a_step_exchanges_gradients_and_losses_once_and_what_the_first_dense_lay
     found: dict[str, list[int]] = {}
     for kind, size in collectives(program):
         found.setdefault(kind, []).append(size)
-    # The gradients of the discriminators and their losses, then those of the generators. Merging
-    # and taking apart halves of a batch must not show up here, nor that the gradients are made in
-    # two passes, nor the dense layer's kernels.
-    kernels = 2 * 1024 * 16
-    parameters = jax.tree.leaves(state.params)
-    reduced = sum(leaf.size for leaf in parameters) - kernels
+    dense = 2 * 1024 * 16  # the kernels of the generators' first dense layers stay where they are
+    pictures = [
+        1,
+        1,
+        2,
+        2,
+    ]  # that each of these sees: 2 per device in the first pass, 1 on the way back
+    shared, copied = {}, {}
+    for group, params in state.params.items():
+        leaves = jax.tree.leaves(params)
+        copied[group] = sum(leaf.size for leaf in leaves if leaf.is_fully_replicated)
+        shared[group] = sum(leaf.size for leaf in leaves) - copied[group]
+    shared["generators"] -= dense
+    assert min(shared.values()) > max(copied.values()) > 0
+    # Gradients are averaged once per move, those of shares where these are; merging and taking
+    # apart halves of a batch must not show up here, nor that gradients are made in two passes.
     assert len(found["all-reduce"]) <= 4
+    reduced = sum(copied.values())
     assert reduced < sum(found["all-reduce"]) <= reduced + len(metrics)
-    # Each generator's dense layer: 2 pictures per device in the first pass, 1 on the way back.
-    pictures = [1, 1, 2, 2]
+    scattered = sum(shared.values()) // 8 + 16 * sum(pictures)
+    assert sum(found["reduce-scatter"]) == scattered
+    # Shares are sent when the step begins; the discriminators' once more when they have moved.
+    sent = shared["generators"] + 2 * shared["discriminators"]
+    assert sum(found["all-gather"]) == sent + 8 * 16 * sum(pictures)
     forward_and_backward = sorted(1024 * n for n in 2 * pictures)
     assert sorted(found["all-to-all"]) == forward_and_backward
-    assert sorted(found["reduce-scatter"]) == [16 * n for n in pictures]
-    assert sorted(found["all-gather"]) == [8 * 16 * n for n in pictures]
     assert len(found) == 4

@@ -11,15 +11,23 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
 from ugatit_jax.data import images
-from ugatit_jax.devices.sharding import AXES, map_in_batches, over_data, partition, replicated
-from ugatit_jax.methods.method import Method, Params
+from ugatit_jax.devices.sharding import (
+    AXES,
+    gather,
+    map_in_batches,
+    over_data,
+    partition,
+    replicated,
+)
+from ugatit_jax.methods.method import Method
+from ugatit_jax.methods.state import TrainState
 
 BATCH = 8  # pictures per call of the network, where one at a time would leave devices idle
 
 
-def places_of(method: Method, groups: Params) -> dict[str, Any]:
+def places_of(method: Method, state: TrainState, mesh: Mesh) -> dict[str, Any]:
     """Return how each direction's weights lie in a training, {direction: tree of P}."""
-    places = partition(groups, method.split)
+    places = partition(state, method.split, mesh.size).best(method)
     return {way: method.select(places, way) for way in method.directions}
 
 
@@ -43,12 +51,16 @@ class MappedTranslation:
             if pictures.dtype == jnp.uint8:
                 pictures = images.to_float(pictures)
             # A method without styles has vectors of length 0.
+            places_here = places[direction] if places else jax.tree.map(lambda _: P(), weights)
+
+            def of_share(weights: Any, pictures: Any, styles: Any) -> Any:
+                weights = gather(weights, places_here, method.dtype)
+                return method.translate(weights, pictures, direction, styles)
+
             mapped = jax.shard_map(
-                lambda weights, pictures, styles: method.translate(
-                    weights, pictures, direction, styles
-                ),
+                of_share,
                 mesh=mesh,
-                in_specs=(places[direction] if places else P(), P(AXES), P(AXES)),
+                in_specs=(places_here, P(AXES), P(AXES)),
                 out_specs=P(AXES),
                 check_vma=False,  # every array that comes out is of this device's pictures
             )

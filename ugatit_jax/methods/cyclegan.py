@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Self, cast
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.typing import DTypeLike
 from ml_collections import ConfigDict
 
 from ugatit_jax.console.errors import InputError
@@ -97,6 +98,11 @@ class CycleGAN(Method):
             layers=model.discriminator_layers, **common
         )
         return cls(generator, discriminator, config.loss, (height, width))
+
+    @property
+    def dtype(self) -> DTypeLike:  # type: ignore[override]
+        """What the networks compute in."""
+        return self.generator.dtype
 
     def init(self, key: Array) -> tuple[Params, dict[str, Any]]:
         """Draw all networks' parameters; the pools are empty."""

@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Self
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import Array
+from jax.typing import DTypeLike
 from ml_collections import ConfigDict
 
 from ugatit_jax.methods.directions import DIRECTIONS
@@ -88,6 +90,8 @@ class Method(abc.ABC):
     phases: ClassVar[tuple[str, ...]] = ("train",)
     # Whether pictures of any size can be translated, not only of the size that is trained on.
     any_size: bool = True
+    # What its networks compute in: parameters that devices share are sent to the others as such.
+    dtype: DTypeLike = jnp.float32
 
     smallest_judged: int = 1  # px: the side of the smallest picture that `judge` takes
     image_size: tuple[int, int]  # (height, width) in px, of the training

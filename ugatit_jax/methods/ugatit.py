@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.typing import DTypeLike
 from ml_collections import ConfigDict
 
 from ugatit_jax.methods import losses, ugatit_checks, ugatit_fields
@@ -117,6 +118,11 @@ class UGATIT(Method):
     def smallest_judged(self) -> int:  # type: ignore[override]
         """The side in px of the smallest picture that both discriminators take."""
         return minimum_size(max(network.layers for network in self.discriminators.values()))
+
+    @property
+    def dtype(self) -> DTypeLike:  # type: ignore[override]
+        """What the networks compute in."""
+        return self.generator.dtype
 
     # --- Parameters, and how they move ------------------------------------------------------------
 

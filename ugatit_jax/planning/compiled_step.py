@@ -25,7 +25,7 @@ from ugatit_jax.planning.hlo import read_program
 from ugatit_jax.planning.topology import Target
 from ugatit_jax.planning.traced_step import Memory, trace_step
 
-FORMAT = 4  # of what is kept; raise it when the figures change their meaning
+FORMAT = 5  # of what is kept; raise it when the figures change their meaning
 BYTES_OF_CODE = 20_000  # per instruction for a TPU: 18 600 in the light step of 256 px
 # "… required for HLO temporaries (16.58G) exceeds available HBM (15.75G)"; before: "Used … of …".
 OUT_OF_MEMORY = (

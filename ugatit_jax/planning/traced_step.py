@@ -17,7 +17,7 @@ from ugatit_jax.methods import build_method
 from ugatit_jax.methods.state import TrainState, create_state
 from ugatit_jax.planning.flops import count_traced
 from ugatit_jax.planning.topology import Target, find_target
-from ugatit_jax.training.step import jit_train_step
+from ugatit_jax.training.step import compile_step, jit_train_step
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,9 @@ def _memory_of_state(state: TrainState, shardings: TrainState) -> Memory:
 def main(argv: Sequence[str]) -> None:
     """Compile the step of a config's file for a topology and a number of slices."""
     target = find_target(argv[1], int(argv[2]))
-    trace_step(load_config(Path(argv[0])), target).traced.lower().compile()
+    config = load_config(Path(argv[0]))
+    lowered = trace_step(config, target).traced.lower()
+    compile_step(lowered, target.devices[0].platform, config.train.deterministic)
 
 
 if __name__ == "__main__":

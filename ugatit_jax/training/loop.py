@@ -23,7 +23,7 @@ from ugatit_jax.runs.directory import record_start
 from ugatit_jax.training.log import Log, say
 from ugatit_jax.training.samples import Sampler
 from ugatit_jax.training.start import Training, prepare
-from ugatit_jax.training.step import jit_train_step
+from ugatit_jax.training.step import compile_step, jit_train_step
 from ugatit_jax.training.stop import StopSignal
 
 
@@ -71,7 +71,7 @@ def _run(training: Training, mesh: Mesh, state: TrainState, checkpoints: Checkpo
     batch = sharding.place_batch(next(batches), mesh)
     train_steps = TrainSteps(method, config.train, config.seed, mesh)
     train_steps.compile(method.phase(start), state, batch)
-    translation = MappedTranslation(method, mesh, places_of(method, state.best(method)))
+    translation = MappedTranslation(method, mesh, places_of(method, state, mesh))
     sampler = Sampler(config.samples, method, training.dataset, translation)
     log = Log(method, config.train, config.log_every, training.workdir, start)
     with log, StopSignal() as stop:
@@ -144,10 +144,9 @@ class TrainSteps:
             say(f"compiling the training step{name}…")
             since = time.monotonic()
             step = jit_train_step(self._method, self._train, self._seed, self._mesh, phase, state)
-            options: dict[str, str | bool] = {}
-            if self._train.deterministic and self._mesh.devices.flat[0].platform == "gpu":
-                options["xla_gpu_deterministic_ops"] = True
-            self._compiled[phase] = step.lower(state, batch, self._fixed).compile(options)
+            platform = self._mesh.devices.flat[0].platform
+            lowered = step.lower(state, batch, self._fixed)
+            self._compiled[phase] = compile_step(lowered, platform, self._train.deterministic)
             say(f"compiled in {time.monotonic() - since:.0f} s")
             distributed.wait_for_all(f"compiled {phase}")
         return self._compiled[phase]

@@ -1,7 +1,8 @@
 """One training step of any method, as a pure function: (state, batch, fixed) → (state, metrics).
 
 Each device computes the gradients of its own pictures, `train.accumulate` parts of them one after
-the other. They are averaged once per move, and every device makes the same one.
+the other. They are averaged once per move; of parameters that lie in shares each device moves its
+own, of all others every device makes the same move.
 """
 
 import functools
@@ -22,6 +23,16 @@ from ugatit_jax.devices.sharding import AXES
 from ugatit_jax.methods.method import Batch, Context, Method, Params, Player, Terms
 from ugatit_jax.methods.state import TrainState, translating
 
+# By default XLA cuts large pictures of small batches into a larger batch and back, and copies them
+# for it: 1.3 of 9.7 GB of the light network's step at 256 px, one picture per chip.
+TPU_OPTIONS = dict.fromkeys(
+    (
+        "xla_tpu_run_space_to_batch",
+        "xla_tpu_run_space_to_batch_after_spmd",
+        "xla_tpu_run_space_to_batch_on_new_platforms",
+    ),
+    False,
+)
 OF_EXCHANGE = 2**31 - 1  # no method draws with this number
 KEPT_ON_CPU = 2**31  # bytes of a state that there is room for twice
 Opened = tuple[Any, Callable[..., tuple[Params]]]  # the first pass, and its pull-back
@@ -49,9 +60,9 @@ def make_train_step(
             for name, pictures in batch.items()
         }
         key = jax.random.fold_in(jax.random.key(seed), state.step)
-        places = sharding.partition(state, method.split)
+        places = sharding.partition(state, method.split, mesh.size)
         on_devices = jax.shard_map(
-            functools.partial(_step_on_device, method, train, phase),
+            functools.partial(_step_on_device, method, train, phase, places.params),
             mesh=mesh,
             in_specs=(places, P(AXES), P(AXES), P(), P()),
             out_specs=(places, P()),
@@ -66,6 +77,7 @@ def _step_on_device(
     method: Method,
     train: ConfigDict,
     phase: str,
+    places: Params,
     state: TrainState,
     batch: Batch,
     noise: Any,
@@ -73,11 +85,15 @@ def _step_on_device(
     fixed: Any,
 ) -> tuple[TrainState, Terms]:
     """Do a step with a device's share of the batch."""
-    open_first_pass = functools.partial(_open_first_pass, method, state.params)
+    gather = functools.partial(sharding.gather, dtype=method.dtype)
+    shares, optimizers = dict(state.params), dict(state.optimizers)
+    params = {group: gather(shares[group], places[group]) for group in shares}
+    open_first_pass = functools.partial(_open_first_pass, method, dict(params))
     # Of a batch in one part, the first pass serves all players. Of more, none can be kept.
     kept = open_first_pass(batch, noise) if train.accumulate == 1 else None
-    other, seen = _exchange(method, state, batch, noise, key, kept, train.accumulate)
-    params, optimizers = dict(state.params), dict(state.optimizers)
+    other, seen = _exchange(
+        method, params, state.other, (batch, noise), key, kept, train.accumulate
+    )
     metrics: Terms = {}
     all_optimizers = method.optimizers(train)
     for player in method.players(phase):
@@ -88,19 +104,21 @@ def _step_on_device(
         )
         found = sharding.over_microbatches(of_part, (batch, noise, seen), train.accumulate)
         with jax.named_scope("exchange"):
-            grads, terms = sharding.mean_over_devices(found, method.split)
+            moving = {group: places[group] for group in player.moves}
+            grads, terms = sharding.mean_over_devices(found, (moving, P()))
         for group in player.moves:
             with jax.named_scope(f"update/{group}"):
                 updates, optimizers[group] = all_optimizers[group].update(
-                    grads[group], optimizers[group], params[group]
+                    grads[group], optimizers[group], shares[group]
                 )
-                params[group] = method.project(group, optax.apply_updates(params[group], updates))
+                shares[group] = method.project(group, optax.apply_updates(shares[group], updates))
+                params[group] = gather(shares[group], places[group])
         metrics |= {f"{player.name}/{name}": term for name, term in terms.items()}
 
     ema = state.ema
     if ema is not None:
-        ema = optax.incremental_update(translating(method, params), ema, 1 - train.ema_decay)
-    return TrainState(state.step + 1, params, optimizers, other, ema), metrics
+        ema = optax.incremental_update(translating(method, shares), ema, 1 - train.ema_decay)
+    return TrainState(state.step + 1, shares, optimizers, other, ema), metrics
 
 
 def _open_first_pass(method: Method, params: Params, batch: Batch, noise: Any) -> Opened:
@@ -142,9 +160,9 @@ def gradients(
 
 def _exchange(
     method: Method,
-    state: TrainState,
-    batch: Batch,
-    noise: Any,
+    params: Params,
+    other: Any,
+    part: tuple[Batch, Any],
     key: Array,
     kept: Opened | None,
     parts: int,
@@ -155,17 +173,32 @@ def _exchange(
     else:
         # A pass of its own: the pool is of the whole batch, and no part's pass is kept.
         def of_part(part: tuple[Batch, Any]) -> Any:
-            return method.pooled(method.first(state.params, *part))
+            return method.pooled(method.first(params, *part))
 
-        split = jax.tree.map(lambda x: x.reshape(parts, -1, *x.shape[1:]), (batch, noise))
+        split = jax.tree.map(lambda x: x.reshape(parts, -1, *x.shape[1:]), part)
         mapped = jax.lax.map(of_part, split)
         pooled = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), mapped)
     leaves = jax.tree.leaves(pooled)
     if not leaves:
-        return state.other, pooled
+        return other, pooled
     key = jax.random.fold_in(key, OF_EXCHANGE)
-    other, seen = method.exchange(state.other, sharding.all_devices(pooled), key)
+    other, seen = method.exchange(other, sharding.all_devices(pooled), key)
     return other, sharding.this_device(seen, len(leaves[0]))
+
+
+def compile_step(
+    lowered: jax.stages.Lowered, platform: str, deterministic: bool
+) -> jax.stages.Compiled:
+    """Compile a lowered step with the options that its platform wants."""
+    if platform != "tpu":
+        gpu = platform == "gpu" and deterministic
+        return lowered.compile({"xla_gpu_deterministic_ops": True} if gpu else {})
+    try:
+        return lowered.compile(dict(TPU_OPTIONS))
+    except jax.errors.JaxRuntimeError as error:  # another libtpu may not have them
+        if "No such compile option" not in str(error):
+            raise
+        return lowered.compile()
 
 
 def jit_train_step(
