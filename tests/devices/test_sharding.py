@@ -7,13 +7,16 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
+from jax.sharding import PartitionSpec as P
 from ml_collections import ConfigDict
 from steps import compile_step, first_state, mesh_of
 
 from ugatit_jax.config.checks import check_config
 from ugatit_jax.devices import sharding
 from ugatit_jax.devices.sharding import (
+    AXES,
     create_on,
     make_mesh,
     map_in_batches,
@@ -185,6 +188,23 @@ def test_what_is_shared_translates_as_it_does_on_one_device(
     whole = jax.device_put(jax.device_get(weights), jax.devices()[0])
     alone, _ = build_method(full_config()).translate(whole, jnp.stack(pictures), "a2b")
     np.testing.assert_allclose(np.stack(found), alone, atol=1e-5)
+
+
+@pytest.mark.parametrize("bound", [1.0, 1e9])
+def test_a_gradient_in_shares_is_bounded_as_a_whole_one(bound: float) -> None:
+    rng, mesh = np.random.default_rng(0), make_mesh(model=2)
+    tree = {name: rng.normal(size=(16, 32)).astype(np.float32) for name in "xyz"}
+    places = {"x": sharding.share((16, 32), 8), "y": P("model"), "z": P()}
+    assert places["x"] == P(AXES)
+    bounded = jax.shard_map(
+        lambda tree: sharding.bound_norm(tree, places, bound),
+        mesh=mesh,
+        in_specs=(places,),
+        out_specs=places,
+        check_vma=False,
+    )(tree)
+    expected, _ = optax.clip_by_global_norm(bound).update(tree, optax.EmptyState())
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-6), bounded, expected)
 
 
 def test_how_many_devices_share_it_follows_from_config_and_devices(

@@ -143,6 +143,20 @@ def mean_over_devices(tree: Any, places: Any) -> Any:
     return jax.tree.map(of_prefix, places, tree)
 
 
+def bound_norm(tree: Any, places: Any, bound: float) -> Any:
+    """Shorten a gradient whose Euclidean norm, over all leaves and their shares, is above a bound.
+
+    `optax.clip_by_global_norm` would take the norm of this device's shares.
+    """
+
+    def square(x: jax.Array, place: P) -> jax.Array:
+        shared = next((axes for axes in (AXES, *AXES) if axes in place), ())
+        return jax.lax.psum(jnp.square(x).sum(), shared) if shared else jnp.square(x).sum()
+
+    norm = jnp.sqrt(sum(jax.tree.leaves(jax.tree.map(square, tree, places))))
+    return jax.tree.map(lambda x: x * (bound / jnp.maximum(norm, bound)), tree)
+
+
 def over_microbatches(function: Callable[[Any], T], batch: Any, count: int) -> T:
     """Return the mean of what `function` makes of `count` equal parts of a batch, one at a time.
 

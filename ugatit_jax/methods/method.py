@@ -85,6 +85,9 @@ class Method(abc.ABC):
     # Of the state that moves without a gradient, what goes with trained parameters into a new
     # training that begins from them: its first keys.
     carried: ClassVar[tuple[str, ...]] = ()
+    # The largest Euclidean norm of a group's gradient, {group: norm}; a longer one is shortened.
+    # Not by its optimiser, which sees a share of the parameters.
+    bounds: ClassVar[Mapping[str, float]] = {}
     # Size of the style vector that a translation takes; 0: it takes none.
     style_size: int = 0
     phases: ClassVar[tuple[str, ...]] = ("train",)

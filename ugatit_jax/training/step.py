@@ -108,6 +108,10 @@ def _step_on_device(
             grads, terms = sharding.mean_over_devices(found, (moving, P()))
         for group in player.moves:
             with jax.named_scope(f"update/{group}"):
+                if group in method.bounds:
+                    grads[group] = sharding.bound_norm(
+                        grads[group], places[group], method.bounds[group]
+                    )
                 updates, optimizers[group] = all_optimizers[group].update(
                     grads[group], optimizers[group], shares[group]
                 )
