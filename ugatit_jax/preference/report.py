@@ -100,7 +100,7 @@ def _about(study: Study, choices: Sequence[Choice]) -> str:
     seconds = np.median([choice.seconds for choice in choices])
     return (
         f"{_count(len(choices), 'choice')} of {_count(len(people), 'person', 'people')}, of whom "
-        f"{whole} saw all {len(study.pictures)} pictures; {seconds:.0f} s for a choice, in the "
+        f"{whole} saw all {len(study.pictures)} pictures; {seconds:.1f} s for a choice, in the "
         f"median. By the place on the page, where each has {chance:.0f} % by chance: {of_places}."
     )
 
