@@ -141,7 +141,8 @@ def test_all_is_seen_at_once(
         press(browser, "KL", Keys.ENTER)
         assert wait(lambda: text(browser, "place") == "Picture 1 of 4")
         boxes = browser.execute_script(
-            "return [...document.querySelectorAll('#stage img')].map((x) => x.getBoundingClientRect())"
+            "return [...document.querySelectorAll('#stage img')]"
+            ".map((x) => x.getBoundingClientRect())"
         )
         width, height = browser.execute_script(
             "return [document.documentElement.scrollWidth, document.documentElement.scrollHeight]"
@@ -175,7 +176,12 @@ def test_a_server_that_is_gone_is_told_and_nothing_is_skipped(
         press(browser, "1")
         assert wait(lambda: text(browser, "place") == "Picture 2 of 4")
         assert text(browser, "alert") == ""
-    press(browser, "1")
-    assert wait(lambda: "The server does not answer" in text(browser, "alert"))
-    assert text(browser, "place") == "Picture 2 of 4"
+        network = {"offline": True, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+        browser.execute_cdp_cmd("Network.enable", {})
+        browser.execute_cdp_cmd("Network.emulateNetworkConditions", network)
+        press(browser, "1")
+        assert wait(lambda: "The server does not answer" in text(browser, "alert"))
+        assert text(browser, "place") == "Picture 2 of 4"
+        assert not browser.find_elements(By.CSS_SELECTOR, "#places .chosen")
+        browser.execute_cdp_cmd("Network.emulateNetworkConditions", network | {"offline": False})
     assert len(chosen(tmp_path)) == 1

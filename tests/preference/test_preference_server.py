@@ -4,6 +4,8 @@ import http.client
 import io
 import json
 import os
+import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -19,6 +21,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from processes import ROOT
+from readme import commands
 
 from ugatit_jax.preference.choices import Choices
 from ugatit_jax.preference.server import Server
@@ -173,6 +176,34 @@ def test_no_choice_is_lost_when_the_program_is_killed(material, tmp_path):
     told = subprocess.run(report, cwd=ROOT, capture_output=True, text=True, check=True)
     assert told.stderr.splitlines() == [said]
     assert "3 choices of 1 person, of whom 0 saw all 4 pictures" in told.stdout
+
+
+def test_as_the_readme_says(material, tmp_path):
+    golden = ROOT / "tests" / "golden" / "format_1" / "run"
+    for source, name in ((golden, "runs/mine"), (material / "red", "others")):
+        shutil.copytree(source, tmp_path / name)
+    shutil.copytree(material / "inputs", tmp_path / "photos")
+    ask, report = (shlex.split(x)[1:] for x in commands() if "ugatit_jax.prefer" in x)
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        [sys.executable, *ask, "--port=0"], cwd=tmp_path, env=env, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        url = process.stdout.readline().split()[0]
+        assert study_of(url, "kl") | {"order": []} == {
+            "target": "anime",
+            "places": 2,
+            "order": [],
+            "chosen": {},
+        }
+        choose(url)
+    finally:
+        process.kill()
+        process.communicate(timeout=20)
+    told = subprocess.run(
+        [sys.executable, *report], cwd=tmp_path, env=env, capture_output=True, text=True, check=True
+    )
+    assert "1 choice of 1 person" in told.stdout and "| mine " in told.stdout
 
 
 def status_of(server: Server, request: bytes) -> int:
