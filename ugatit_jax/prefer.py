@@ -99,8 +99,9 @@ def _ask(args: argparse.Namespace) -> int:
         if not server.is_local:
             print("other machines can open this page, without a password", file=sys.stderr)
         print(f"{server.url} asks about {len(study.pictures)} pictures; Ctrl-C ends it", flush=True)
+        server.ask(study, contestants, choices)
         try:
-            server.serve(study, contestants, choices)
+            server.serve_forever()
         except KeyboardInterrupt:
             print()
         people = {choice.person for choice in choices.all()}

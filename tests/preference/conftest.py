@@ -47,7 +47,8 @@ def serve(material: Path) -> Serve:
         study = Study("colours", target, found.inputs.names, *found.checksums())
         open_study(out, study)
         with Server("127.0.0.1", 0) as server:
-            thread = threading.Thread(target=server.serve, args=[study, found, Choices(out)])
+            server.ask(study, found, Choices(out))
+            thread = threading.Thread(target=server.serve_forever)
             thread.start()
             try:
                 yield server

@@ -178,6 +178,7 @@ def test_no_choice_is_lost_when_the_program_is_killed(material, tmp_path):
     assert "3 choices of 1 person, of whom 0 saw all 4 pictures" in told.stdout
 
 
+@pytest.mark.slow
 def test_as_the_readme_says(material, tmp_path):
     golden = ROOT / "tests" / "golden" / "format_1" / "run"
     for source, name in ((golden, "runs/mine"), (material / "red", "others")):

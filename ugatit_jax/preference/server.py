@@ -111,12 +111,11 @@ class Server(ThreadingHTTPServer):
         host = str(self.server_address[0])
         return f"http://{f'[{host}]' if ':' in host else host}:{self.server_port}/"
 
-    def serve(self, study: Study, contestants: Contestants, choices: Choices) -> None:
-        """Answer requests until `shutdown`, or an interrupt."""
+    def ask(self, study: Study, contestants: Contestants, choices: Choices) -> None:
+        """Say what is asked, before `serve_forever` answers requests."""
         page = importlib.resources.files("ugatit_jax.preference") / "page.html"
         self.page = page.read_bytes()
         self.study, self.contestants, self.choices = study, contestants, choices
-        self.serve_forever()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Print what went wrong, but for clients that hang up."""
