@@ -77,7 +77,7 @@ def our_step(config: ConfigDict) -> Callable[[], object]:
     from benchmarks.step import set_up_step
     from ugatit_jax.devices.runtime import set_up_jax
 
-    set_up_jax()  # as the program does: what compiles here need not be compiled there
+    set_up_jax()  # as the program does
     run, (state, *others) = set_up_step(config, jax.devices()[:1])
     kept = [state]
 
