@@ -36,9 +36,11 @@ def test_train_translate_and_evaluate_as_the_readme_says(tmp_path):
         "ugatit_jax.evaluate",
         "ugatit_jax.evaluate",
         "ugatit_jax.plan",  # in test_plan.py
+        "ugatit_jax.prefer",  # in tests/preference
+        "ugatit_jax.prefer",
     ]
     python[1] += f" {SMALL}"
-    for command in python[:-1]:
+    for command in python[:5]:
         subprocess.run(
             [sys.executable, *shlex.split(command)[1:]],
             cwd=tmp_path,

@@ -10,10 +10,11 @@ from similarity import noise, ssim_by_tensorflow
 
 from benchmarks.fidelity import torch_fidelity
 from ugatit_jax.data.datasets import Domain
-from ugatit_jax.evaluation.report import markdown, notes, tables
+from ugatit_jax.evaluation.report import notes, tables
 from ugatit_jax.evaluation.scores import PictureSet, order, score
 from ugatit_jax.metrics.kid import block_kid
 from ugatit_jax.metrics.similarity import colour_difference
+from ugatit_jax.viewing.tables import markdown
 
 FEATURES = {
     "extractor": "efficientnet-lite0",

@@ -5,8 +5,8 @@ from pathlib import Path
 from ugatit_jax.console.errors import InputError
 from ugatit_jax.data import images
 from ugatit_jax.data.datasets import Domain
+from ugatit_jax.data.pairs import match_names
 from ugatit_jax.data.storage import AnyPath, resolve
-from ugatit_jax.evaluation.pairs import match_names
 from ugatit_jax.evaluation.presentation import claim_folder, section, write_report
 from ugatit_jax.evaluation.report import Report, section_title
 from ugatit_jax.evaluation.scores import PictureSet, score

@@ -13,8 +13,8 @@ from tqdm import tqdm
 from ugatit_jax.config.records import load_config
 from ugatit_jax.console.errors import InputError
 from ugatit_jax.data.datasets import Domain, open_dataset, scan
+from ugatit_jax.data.pairs import match_names
 from ugatit_jax.data.storage import AnyPath, resolve
-from ugatit_jax.evaluation.pairs import match_names
 from ugatit_jax.evaluation.presentation import claim_folder, section, write_report
 from ugatit_jax.evaluation.report import Report, section_title
 from ugatit_jax.evaluation.scores import PictureSet, Scores, score

@@ -1,10 +1,11 @@
 """A report on a translation: its tables of scores, and what they are and are not, in words."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from ugatit_jax.evaluation.scores import ROWS, Scores
 from ugatit_jax.metrics.fid import SMALLEST_SAMPLE
+from ugatit_jax.viewing.tables import markdown
 from ugatit_jax.viewing.visualize import DIRECTION_TITLES
 
 Report = dict[str, Any]
@@ -46,18 +47,6 @@ def tables(scores: Scores) -> list[list[list[str]]]:
             cells += [_number(truth["delta_e"], ".2f"), _number(truth["feature_distance"], ".4f")]
             of_counterparts.append([ROWS[name], *cells])
     return [of_sets, of_counterparts] if len(of_counterparts) > 1 else [of_sets]
-
-
-def markdown(table: Sequence[Sequence[str]]) -> str:
-    """A table as Markdown that reads well as plain text, too."""
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    first, *rest = widths
-    rule = ["-" * first, *("-" * (width - 1) + ":" for width in rest)]
-    lines = [table[0], rule, *table[1:]]
-    return "\n".join(
-        "| " + " | ".join([line[0].ljust(first), *map(str.rjust, line[1:], rest)]) + " |"
-        for line in lines
-    )
 
 
 def about(report: Report) -> list[str]:

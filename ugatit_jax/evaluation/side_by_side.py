@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ugatit_jax.console.errors import InputError
-from ugatit_jax.evaluation.report import NONE, Report, cell, markdown, section_title
+from ugatit_jax.evaluation.report import NONE, Report, cell, section_title
 from ugatit_jax.evaluation.scores import ROWS
+from ugatit_jax.viewing.tables import markdown
 
 
 def side_by_side(reports: Mapping[str, Report]) -> str:

@@ -1,6 +1,6 @@
 import pytest
 
-from ugatit_jax.evaluation.pairs import match_names
+from ugatit_jax.data.pairs import match_names
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,149 @@
+"""Trainings that all take the same minutes, one after the other, and one evaluation of all.
+
+How many steps fit into the minutes is measured before each training, so that its learning rate
+falls to 0 within them. Each is a process of its own, as in life; what is there already is not
+trained again.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from ugatit_jax.config.flags import load_experiment, override
+from ugatit_jax.console.errors import InputError
+
+TRIAL = 30  # steps
+FIRST = 3  # of them, which compile and warm up
+
+
+class Took(NamedTuple):
+    """What a training took: steps, minutes with all that is around them, and the trial's speed."""
+
+    steps: int
+    minutes: float
+    steps_per_second: float
+
+    @classmethod
+    def of(cls, run_dir: Path) -> "Took | None":
+        """Read it, or return None where the training was not finished."""
+        file = run_dir.with_suffix(".json")
+        return cls(**json.loads(file.read_text())) if file.exists() else None
+
+
+def add_arguments(parser: argparse.ArgumentParser, minutes: float, seeds: Sequence[int]) -> None:
+    """Add what all such benchmarks are told."""
+    parser.add_argument("--config", default="configs/demo.py", help="pictures and sizes")
+    parser.add_argument("--minutes", type=float, default=minutes, help="of each training")
+    parser.add_argument("--seeds", type=int, nargs="+", default=seeds)
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--set", nargs="*", default=[], metavar="FIELD=VALUE", help="of all")
+    parser.add_argument("--one", nargs=2, metavar=("NAME", "SEED"), help=argparse.SUPPRESS)
+
+
+def config_of(experiment: str, seed: int, fields: Sequence[str]) -> ConfigDict:
+    """Return the config of 'FILE:VARIANT', with a seed and changed fields, 'FIELD=VALUE'."""
+    config = load_experiment(experiment)
+    config.seed = seed
+    for field in fields:
+        name, is_given, value = field.partition("=")
+        if not is_given:
+            raise InputError(f"--set {field}: say FIELD=VALUE")
+        override(config, name, value)
+    return config
+
+
+def speed_of(step: Callable[[], object]) -> float:
+    """Return the steps per second of a function that does one, by a trial."""
+    times = []
+    for _ in range(TRIAL):
+        since = time.perf_counter()
+        step()
+        times.append(time.perf_counter() - since)
+    return float(1 / np.mean(times[FIRST:]))
+
+
+def our_step(config: ConfigDict) -> Callable[[], object]:
+    """Return a function that does one step of a config's method, on noise."""
+    import jax
+
+    from benchmarks.step import set_up_step
+    from ugatit_jax.devices.runtime import set_up_jax
+
+    set_up_jax()  # as the program does
+    run, (state, *others) = set_up_step(config, jax.devices()[:1])
+    kept = [state]
+
+    def step() -> None:
+        kept[0], _ = jax.block_until_ready(run(kept[0], *others))
+
+    return step
+
+
+def train_ours(experiment: str, config: ConfigDict, fields: Sequence[str], run_dir: Path) -> None:
+    """Train by the program's own command, without what only people look at."""
+    flags = [*fields, f"seed={config.seed}", f"train.steps={config.train.steps}"]
+    flags += ["samples.every=0", "eval.every=0", f"checkpoint.every={config.train.steps}"]
+    command = [sys.executable, "-m", "ugatit_jax.main", f"--config={experiment}"]
+    command += [f"--workdir={run_dir}", *(f"--config.{flag}" for flag in flags)]
+    subprocess.run(command, check=True)
+
+
+def train_for(
+    minutes: float,
+    config: ConfigDict,
+    run_dir: Path,
+    step: Callable[[], Callable[[], object]],
+    train: Callable[[], None],
+) -> None:
+    """Train once, and write down what it took.
+
+    step: makes a function that does one step. train: trains for `config.train.steps`, which this
+    sets, into `run_dir`.
+    """
+    speed = speed_of(step())
+    config.train.steps = max(2, int(60 * minutes * speed))
+    print(f"{run_dir}: {config.train.steps} steps", flush=True)
+    since = time.perf_counter()
+    train()
+    took = Took(config.train.steps, (time.perf_counter() - since) / 60, speed)
+    run_dir.with_suffix(".json").write_text(json.dumps(took._asdict()) + "\n")
+
+
+def train_all(
+    module: str, names: Sequence[str], seeds: Sequence[int], out: Path
+) -> dict[str, list[Path]]:
+    """Run 'python -m MODULE … --one NAME SEED' for each that is not there; returns all by name.
+
+    The other arguments are this program's own.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    runs: dict[str, list[Path]] = {name: [] for name in names}
+    for seed in seeds:
+        for name in names:
+            runs[name].append(out / f"{name}-{seed}")
+            if Took.of(runs[name][-1]) is None:
+                this = [sys.executable, "-m", module, *sys.argv[1:], "--one", name, str(seed)]
+                if subprocess.run(this).returncode:
+                    raise InputError(f"{runs[name][-1]} could not be trained, as it said above")
+    return runs
+
+
+def evaluate(runs: Sequence[Path], source: str, out: Path) -> None:
+    """Score all runs on the same pictures, in one process, into `out`/NAME."""
+    if len(runs) == 1:  # of several, each has a folder of its own anyway
+        out = out / runs[0].name
+    command = [sys.executable, "-m", "ugatit_jax.evaluate", *map(str, runs)]
+    if subprocess.run([*command, f"--data={source}", f"--out={out}"]).returncode:
+        raise InputError("the runs could not be scored, as it said above")
+
+
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Keeps the lines of a module's docstring, and tells defaults."""
