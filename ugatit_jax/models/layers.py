@@ -233,3 +233,7 @@ def fan_in_uniform(key: Array, shape: Sequence[int], dtype: DTypeLike = jnp.floa
     for size in shape[:-1]:
         fan_in *= size
     return jax.random.uniform(key, shape, dtype, -1.0, 1.0) / jnp.sqrt(fan_in).astype(dtype)
+
+
+# N(0, sqrt(2 / fan_in)) (He et al., 2015), which keeps the size of what goes through ReLUs.
+kaiming_normal = nn.initializers.variance_scaling(2.0, "fan_in", "normal")

@@ -1,4 +1,4 @@
-"""Instance normalisation; AdaLIN and LIN, which mix it with the layer's by a learned rho."""
+"""Instance, adaptive and layer normalisation; AdaLIN and LIN, which mix them by a learned rho."""
 
 import functools
 from collections.abc import Callable
@@ -81,6 +81,32 @@ def instance_normalize(x: Array) -> Array:
     return ((x - mean) / jnp.sqrt(variance + EPSILON)).astype(x_dtype)
 
 
+def adaptive_instance_normalize(x: Array, gamma: Array, beta: Array) -> Array:
+    """Return `gamma * instance_normalize(x) + beta`: AdaIN (Huang and Belongie, 2017).
+
+    x is [N, H, W, C], gamma and beta are [N, C].
+    """
+    gamma, beta = (p[:, None, None].astype(x.dtype) for p in (gamma, beta))
+    return instance_normalize(x) * gamma + beta
+
+
+@_keep_narrow
+def layer_normalize(x: Array, gamma: Array, beta: Array) -> Array:
+    """Normalise every sample of x [N, H, W, C] over pixels and channels; gamma and beta are [C].
+
+    As MUNIT's authors do: the variance has Bessel's correction, and epsilon is added to the
+    deviation, not to the variance.
+    """
+    x_dtype = x.dtype
+    x = x.astype(jnp.promote_types(x_dtype, jnp.float32))
+    mean = checkpoint_name(x.mean((1, 2, 3), keepdims=True), STATISTICS)
+    count = x[0].size
+    variance = jnp.square(x - mean).sum((1, 2, 3), keepdims=True) / (count - 1)
+    variance = checkpoint_name(variance, STATISTICS)
+    deviation = jnp.sqrt(jnp.maximum(variance, 1e-24))  # differentiable at 0
+    return ((x - mean) / (deviation + EPSILON) * gamma + beta).astype(x_dtype)
+
+
 def _statistics(x: Array) -> tuple[Array, Array]:
     """Return mean and variance of every sample and channel of x [N, H, W, C], [N, 1, 1, C]."""
     mean = checkpoint_name(x.mean((1, 2), keepdims=True), STATISTICS)
@@ -102,6 +128,17 @@ class InstanceNorm(nn.Module):
             beta = self.param("beta", nn.initializers.zeros, x.shape[-1:])
             x = x * gamma.astype(x.dtype) + beta.astype(x.dtype)
         return x
+
+
+class LayerNorm(nn.Module):
+    """Layer normalisation with a learned gamma, drawn from U(0, 1) at first, and beta."""
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Normalise x [N, H, W, C]."""
+        gamma = self.param("gamma", nn.initializers.uniform(1.0), x.shape[-1:])
+        beta = self.param("beta", nn.initializers.zeros, x.shape[-1:])
+        return layer_normalize(x, gamma, beta)
 
 
 class AdaLIN(nn.Module):
