@@ -85,6 +85,8 @@ class Method(abc.ABC):
     carried: ClassVar[tuple[str, ...]] = ()
     # Size of the style vector that a translation takes; 0: it takes none.
     style_size: int = 0
+    # Whether `encode_style` finds the styles of pictures.
+    encodes_styles: ClassVar[bool] = False
     phases: ClassVar[tuple[str, ...]] = ("train",)
     # Whether pictures of any size can be translated, not only of the size that is trained on.
     any_size: bool = True
@@ -200,6 +202,14 @@ class Method(abc.ABC):
 
         Returns pictures of the same shape, and what can be looked at, {one of `looks`: [N, h, w]}.
         """
+
+    def encode_style(self, weights: Any, pictures: Array, direction: str) -> Array:
+        """Return the styles [N, style_size] of pictures [N, H, W, 3] in [-1, 1].
+
+        They are pictures of the direction's target domain, and `weights` those of the direction:
+        in its style, `translate` makes a picture look like one of them.
+        """
+        raise NotImplementedError(f"{type(self).__name__} encodes no styles")
 
     def judge(self, params: Params, other: Any, pictures: Array, domain: str) -> dict[str, Array]:
         """Return where a domain's discriminators look, {one of `judges`: [N, h, w]}."""
