@@ -23,6 +23,8 @@ SMALL = {
         "train.learning_rate": 4e-4,
     },
     "cyclegan": {"model.base_width": 24, "model.residual_blocks": 3},
+    "unit": {"model.base_width": 16, "model.residual_blocks": 2, "model.discriminator_scales": 2},
+    "munit": {"model.base_width": 16, "model.residual_blocks": 2, "model.discriminator_scales": 2},
 }
 
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 METHODS = {
     "ugatit": ("ugatit_jax.methods.ugatit_fields", "ugatit_jax.methods.ugatit:UGATIT"),
     "cyclegan": ("ugatit_jax.methods.cyclegan_fields", "ugatit_jax.methods.cyclegan:CycleGAN"),
+    "unit": ("ugatit_jax.methods.unit_fields", "ugatit_jax.methods.unit:UNIT"),
+    "munit": ("ugatit_jax.methods.munit_fields", "ugatit_jax.methods.munit:MUNIT"),
 }
 
 

@@ -2,3 +2,4 @@
 
 DIRECTIONS = ("a2b", "b2a")
 BACK = {"a2b": "b2a", "b2a": "a2b"}  # the direction that leads back
+OTHER = {"a": "b", "b": "a"}  # the other domain

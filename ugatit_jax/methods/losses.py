@@ -92,6 +92,17 @@ def identity(translated: Array, real: Array) -> Array:
     return jnp.abs(translated - real).mean()
 
 
+def reconstruction(found: Array, given: Array) -> Array:
+    """L1 distance of a picture, a content or a style to what it was made of. Any equal shapes."""
+    wide = jnp.promote_types(found.dtype, jnp.float32)
+    return jnp.abs(found.astype(wide) - given.astype(wide)).mean()
+
+
+def kl_of_means(means: Array) -> Array:
+    """Mean square: twice the KL divergence of N(mean, 1) from N(0, 1), mean over all values."""
+    return jnp.square(means.astype(jnp.promote_types(means.dtype, jnp.float32))).mean()
+
+
 def cam(source_logits: Array, target_logits: Array) -> Array:
     """Cross-entropy of the generator's classifier: source domain → 1, target domain → 0.
 

@@ -53,11 +53,26 @@ def learning_rate(train: ConfigDict) -> optax.Schedule:
     The rate is that of the config's section `train`, scaled by its rule for the batch size.
     """
     half = max(train.steps // 2, 1)
-    rate = train.learning_rate * LEARNING_RATE_SCALING[train.learning_rate_scaling](
-        train.batch_size
-    )
+    rate = base_rate(train)
 
     def schedule(count: Array) -> Array:
         return rate * jnp.clip(1 - (count + 1 - half) / half, 0.0, 1.0)
 
     return schedule
+
+
+def halving_rate(train: ConfigDict) -> optax.Schedule:
+    """Return the rate of UNIT and MUNIT: halved after every `halve_every` steps.
+
+    It begins with that of the config's section `train`, scaled by its rule for the batch size.
+    """
+    schedule: optax.Schedule = optax.exponential_decay(
+        base_rate(train), train.halve_every, decay_rate=0.5, staircase=True
+    )
+    return schedule
+
+
+def base_rate(train: ConfigDict) -> float:
+    """Return the rate of a training's first steps, scaled by its rule for the batch size."""
+    rule = LEARNING_RATE_SCALING[train.learning_rate_scaling]
+    return float(train.learning_rate * rule(train.batch_size))
