@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
 from torch.nn import functional as F
 
-WIDTH, STYLE, BLOCKS, CONTENT_LAYERS, LAYERS, SCALES = 4, 3, 2, 1, 2, 2
+WIDTH, STYLE, SCALES = 4, 3, 2
 
 
 def conv(inputs: int, outputs: int, side: int, stride: int = 1, padding: int = 0) -> nn.Conv2d:
@@ -41,12 +41,12 @@ class Block(nn.Module):
 
 
 class ContentEncoder(Net):
-    def __init__(self) -> None:
+    def __init__(self, blocks: int):
         super().__init__()
         self.down_0 = conv(3, WIDTH, 7, 1, 3)
         self.down_1 = conv(WIDTH, 2 * WIDTH, 3, 2, 1)
         self.down_2 = conv(2 * WIDTH, 4 * WIDTH, 3, 2, 1)
-        for i in range(BLOCKS):
+        for i in range(blocks):
             self.add(f"block_{i}", Block(4 * WIDTH))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -80,10 +80,10 @@ class AttributeEncoder(Net):
 
 
 class Decoder(Net):
-    def __init__(self) -> None:
+    def __init__(self, blocks: int):
         super().__init__()
         width = 4 * WIDTH + STYLE
-        for i in range(BLOCKS):
+        for i in range(blocks):
             self.add(f"block_{i}", Block(width))
         for i in range(2):
             inputs, width = width + STYLE, (width + STYLE) // 2
@@ -105,11 +105,11 @@ class Decoder(Net):
 
 
 class Discriminator(Net):
-    def __init__(self) -> None:
+    def __init__(self, layers: int):
         super().__init__()
         for scale in range(SCALES):
-            widths = [3, *(WIDTH * 2**i for i in range(LAYERS))]
-            for i in range(LAYERS):
+            widths = [3, *(WIDTH * 2**i for i in range(layers))]
+            for i in range(layers):
                 self.add(f"scale_{scale}_conv_{i}", conv(widths[i], widths[i + 1], 4, 2, 1))
             self.add(f"scale_{scale}_logit", nn.Conv2d(widths[-1], 1, 1))
 
@@ -126,11 +126,11 @@ class Discriminator(Net):
 
 
 class ContentDiscriminator(Net):
-    def __init__(self) -> None:
+    def __init__(self, layers: int):
         super().__init__()
-        for i in range(CONTENT_LAYERS):
+        for i in range(layers):
             self.add(f"conv_{i}", conv(4 * WIDTH, 4 * WIDTH, 7, 2, 1))
-        self.add(f"conv_{CONTENT_LAYERS}", conv(4 * WIDTH, 4 * WIDTH, 4))
+        self.add(f"conv_{layers}", conv(4 * WIDTH, 4 * WIDTH, 4))
         self.logit = nn.Conv2d(4 * WIDTH, 1, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -139,23 +139,18 @@ class ContentDiscriminator(Net):
         return self.logit(x)
 
 
-def build() -> nn.ModuleDict:
+def build(blocks: int, layers: int, content_layers: int) -> nn.ModuleDict:
     """Return all networks, by the names of our groups and of what they hold."""
     random = torch.Generator().manual_seed(0)
-    both = {
-        "content_encoders": (ContentEncoder, Block),
-        "attribute_encoders": (AttributeEncoder, None),
-        "generators": (Decoder, Block),
-    }
     nets = nn.ModuleDict()
-    for group, (own, shared) in both.items():
-        nets[group] = nn.ModuleDict({"a": own(), "b": own()})
-        if shared:
-            nets[group]["shared"] = shared(4 * WIDTH)
+    for group, network in (("content_encoders", ContentEncoder), ("generators", Decoder)):
+        nets[group] = nn.ModuleDict({"a": network(blocks), "b": network(blocks)})
+        nets[group]["shared"] = Block(4 * WIDTH)
+    nets["attribute_encoders"] = nn.ModuleDict({"a": AttributeEncoder(), "b": AttributeEncoder()})
     nets["discriminators"] = nn.ModuleDict(
-        {d: nn.ModuleDict({k: Discriminator() for k in ("encoded", "random")}) for d in "ab"}
+        {d: nn.ModuleDict({k: Discriminator(layers) for k in ("encoded", "random")}) for d in "ab"}
     )
-    nets["content_discriminator"] = ContentDiscriminator()
+    nets["content_discriminator"] = ContentDiscriminator(content_layers)
     with torch.no_grad():
         for parameter in nets.parameters():
             parameter.normal_(0, 0.2, generator=random)

@@ -26,12 +26,13 @@ from ugatit_jax.models.disentanglement import (
 from ugatit_jax.models.layers import ResidualBlock
 from ugatit_jax.models.multiscale_discriminator import MultiscaleDiscriminator
 
-WIDTH, STYLE, BLOCKS = reference.WIDTH, reference.STYLE, reference.BLOCKS
+WIDTH, STYLE, SCALES = reference.WIDTH, reference.STYLE, reference.SCALES
+BLOCKS, LAYERS, CONTENT_LAYERS = 2, 2, 1
 
 
 @functools.cache
 def torch_networks() -> Any:
-    return reference.build()
+    return reference.build(BLOCKS, LAYERS, CONTENT_LAYERS)
 
 
 def random(*shape: int) -> np.ndarray:
@@ -62,14 +63,12 @@ CASES = {
     ),
     "discriminator": (
         lambda nets: nets["discriminators"]["a"]["random"],
-        MultiscaleDiscriminator(
-            WIDTH, reference.LAYERS, reference.SCALES, SLOPE, dtype=jnp.float64
-        ),
+        MultiscaleDiscriminator(WIDTH, LAYERS, SCALES, SLOPE, dtype=jnp.float64),
         [(2, 3, 20, 28)],
     ),
     "content discriminator": (
         lambda nets: nets["content_discriminator"],
-        ContentDiscriminator(reference.CONTENT_LAYERS, dtype=jnp.float64),
+        ContentDiscriminator(CONTENT_LAYERS, dtype=jnp.float64),
         [(2, 4 * WIDTH, 13, 17)],
     ),
 }

@@ -9,8 +9,8 @@ from ugatit_jax.models.disentanglement import minimum_size
 
 _TERMS = ("adversarial", "content_adversarial", "reconstruction", "cycle", "kl", "content_square")
 _RULES = (
-    rules.at_least_one("model.base_width", "model.style_size"),
-    rules.not_negative("model.residual_blocks", "model.content_discriminator_layers"),
+    rules.at_least_one("model.base_width", "model.residual_blocks", "model.style_size"),
+    rules.not_negative("model.content_discriminator_layers"),
     rules.not_negative(*(f"loss.{term}" for term in (*_TERMS, "latent", "mode_seeking"))),
     rules.one_of("model.initializer", INITIALIZERS),
 )
