@@ -10,16 +10,24 @@ over the picture, and 'local' and 'global' of the discriminators over the transl
 export is without. A file .nomedia in these two folders keeps them out of what is scored, translated
 or trained on where DIR is. What is transparent stays so; the networks see it over white.
 
+A method that has styles, such as MUNIT, gives every picture a random one of its own, which follows
+from its name and --seed. With --styles N there are N translations of FOLDER/x/y.jpg,
+DIR/x/y_style1.png and so on, in styles that are the same for all pictures, and DIR/styles/grid.png
+shows the first pictures in all of them. With --style PICTURE, all have the style of that picture,
+of the domain that they become part of.
+
 What is there already is skipped, so that the same command goes on where it stopped. DIR's
-translated.jsonl says how each picture was made: the run, step and weights, direction, fit and
-format, and how many bytes its source had. Where that differs, nothing is written without
+translated.jsonl says how each picture was made: the run, step and weights, direction, fit,
+format and style, and how many bytes its source had. Where that differs, nothing is written without
 --overwrite. Linked folders are searched, too. Exit status: 0, or 1 if some picture could not be
 translated, or 75 if all of these may be read later, or 2 if the command cannot go on.
 """
 
 import argparse
+import hashlib
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from ugatit_jax.console.errors import InputError, Parser, TransientError, exit_on_input_error
 from ugatit_jax.data.encodings import ENCODINGS
@@ -64,35 +72,74 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--format", choices=ENCODINGS, default="png", help="jpg and webp: of quality 95")
     add("--attention", action="store_true", help="where the networks look: pictures and arrays")
     add("--cycle", action="store_true", help="the translation, translated back, too")
+    add("--styles", type=int, metavar="N", help="translate every picture in N random styles")
+    add("--seed", type=int, metavar="S", help="of random styles; default: 0")
+    add("--style", type=Path, metavar="PICTURE", help="translate in the style of this picture")
     add("--gallery", action="store_true", help="a page with all of it: DIR/index.html")
     add("--overwrite", action="store_true", help="translate again what is there, however made")
     return parser.parse_args(argv)
+
+
+def _check_styles(args: argparse.Namespace) -> None:
+    if args.style is not None and (args.styles, args.seed) != (None, None):
+        raise InputError(
+            "--style takes a picture's style, --styles and --seed draw others: say one"
+        )
+    if args.styles is not None and args.styles < 1:
+        raise InputError(f"--styles {args.styles} leaves no pictures: give 1 or more")
+    if args.seed is not None and args.seed < 0:
+        raise InputError(f"--seed {args.seed} draws nothing: give 0 or more")
 
 
 @exit_on_input_error
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     args = _parse(argv)
+    _check_styles(args)
     # Not above, where --help and a mistake would wait for NumPy, and below for JAX, for seconds.
+    from ugatit_jax.data.images import decode
     from ugatit_jax.inference.jobs import make_folders, plan, still_to_do
     from ugatit_jax.inference.record import Made, Record, checksum
     from ugatit_jax.runs.advice import check_run
 
-    options = Options(args.direction, args.fit, args.format, args.attention, args.cycle)
+    options = Options(
+        args.direction,
+        args.fit,
+        args.format,
+        args.attention,
+        args.cycle,
+        args.styles or 0,
+        args.seed or 0,
+    )
     jobs = plan(args.inputs, args.out, options)
+    picture = None if args.style is None else decode(args.style)
     check_run(args.run_dir, or_export=True)
     make_folders(args.out, options)
     from ugatit_jax.devices.runtime import set_up_jax
     from ugatit_jax.inference.attention_maps import DiscriminatorAttention
-    from ugatit_jax.inference.files import FileTranslator, write_page
+    from ugatit_jax.inference.files import FileTranslator, write_page, write_styles
     from ugatit_jax.inference.translator import Translator
 
     set_up_jax()
     translator, judge = Translator.load(args.run_dir, args.step), None
     translator.check(options.direction, options.fit, options.cycle)
+    if {args.styles, args.seed, args.style} != {None}:
+        translator.check_styles(encoded=args.style is not None)
+    styled, style = f"seed {options.seed}" if translator.method.style_size else "", None
+    if picture is not None:
+        style = translator.encode_style(picture, options.direction)
+        styled = f"of {args.style.name} ({hashlib.sha256(picture.tobytes()).hexdigest()[:16]})"
     weights = checksum(translator.weights[options.direction])
     run = resolve(args.run_dir).name
-    made = Made(run, translator.step, weights, options.direction, options.fit, options.format)
+    made = Made(
+        run,
+        translator.step,
+        weights,
+        options.direction,
+        options.fit,
+        options.format,
+        style=styled,
+    )
     record = Record(args.out)
     todo = still_to_do(jobs, made, record, args.overwrite)
     failed: list[InputError] = []
@@ -100,11 +147,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.attention and not is_exported(args.run_dir):
             target = args.direction[-1]
             judge = DiscriminatorAttention.load(args.run_dir, target, translator.step)
-        failed = FileTranslator(translator, options, made, record, judge)(todo)
+        failed = FileTranslator(translator, options, made, record, judge, style)(todo)
     print(
         f"{args.out}: {len(todo) - len(failed)} pictures translated, {len(jobs) - len(todo)} were "
         f"there already, {len(failed)} could not be translated"
     )
+    if options.styles:
+        write_styles(args.out / "styles" / "grid.png", jobs, options, translator.step)
     if args.gallery:
         write_page(args.out / "index.html", run, jobs, options)
         print(f"gallery: {args.out / 'index.html'}")

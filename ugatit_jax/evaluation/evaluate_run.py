@@ -90,6 +90,8 @@ def evaluate_run(
         "features": extractor.describe(),
         "directions": {},
     }
+    if translator.method.style_size:
+        report["styles"] = "drawn by place and seed 0"
     claim_folder(folder, report, overwrite)
     real = {
         name: PictureSet.of(pictures, extractor, name) for name, pictures in test.domains.items()
@@ -172,7 +174,8 @@ def translate_into(
 ) -> tuple[Domain, list[np.ndarray]]:
     """Translate pictures into PNG files of the same names; returns these and the heat maps.
 
-    There are none of a method that has no heat maps to show.
+    There are none of a method that has no heat maps to show. Of a method with styles, each picture
+    has one drawn by its place and seed 0.
     """
     names = _png_names(sources.names)
     heatmaps: list[np.ndarray] = []

@@ -89,7 +89,7 @@ def notes(report: Report) -> list[str]:
     report: 'directions', each as `score` returns it, and maybe with 'unpaired', why what was not
     compared one by one; 'features', a description of the extractor ('extractor', 'dimension',
     'sha256', 'preprocessing'); and for a run maybe 'chosen_on_these_pictures', true where the same
-    pictures told which 'checkpoint' is scored.
+    pictures told which 'checkpoint' is scored, and 'styles', how they were chosen.
     """
     features = report["features"]
     rows = [row for scores in report["directions"].values() for row in scores["rows"].values()]
@@ -103,6 +103,11 @@ def notes(report: Report) -> list[str]:
             "lowest KID, on test pictures that are among these. So its scores here are better than "
             "on pictures that nothing was chosen by, the more so the fewer there are. To report "
             "them, score other pictures (--data, --held-out), or the newest step."
+        )
+    if "styles" in report:
+        lines.append(
+            f"Every picture was translated once, in a random style of its own, {report['styles']}: "
+            "the same at every evaluation."
         )
     for scores in report["directions"].values():
         for what, why in scores.get("unpaired", {}).items():

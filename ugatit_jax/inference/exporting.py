@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.metadata
+import itertools
 import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -28,7 +29,7 @@ from ugatit_jax.runs.exports import (
     CONFIG,
     DESCRIPTION,
     FORMAT,
-    PROGRAM,
+    PROGRAMS,
     is_exported,
     program_file,
     weights_file,
@@ -37,9 +38,10 @@ from ugatit_jax.runs.steps import Step
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 FILES = {
-    *(CONFIG, DESCRIPTION, PROGRAM),
+    *(CONFIG, DESCRIPTION),
     *map(weights_file, DIRECTIONS),
-    *map(program_file, DIRECTIONS),
+    *(shared for shared, _ in PROGRAMS.values()),
+    *itertools.starmap(program_file, itertools.product(DIRECTIONS, PROGRAMS)),
 }
 
 
@@ -70,6 +72,7 @@ def export_run(
     if missing := [way for way in directions if way not in weights]:
         raise InputError(f"{run_dir} translates {' and '.join(weights)} alone, not {missing[0]}")
     programs = build_programs(config, directions, dtype)
+    style_size = build_method(config).style_size
     description: dict[str, Any] = {
         "format": FORMAT,
         "run": resolve(run_dir).name,
@@ -83,8 +86,10 @@ def export_run(
             "ugatit_jax": ugatit_jax.__version__,
             **{package: importlib.metadata.version(package) for package in ("jax", "safetensors")},
         },
-        "how_to_load": _how_to_load(directions[0], next(iter(programs))),
+        "how_to_load": _how_to_load(directions[0], next(iter(programs)), style_size),
     }
+    if style_size:
+        description["style_size"] = style_size
 
     def contents() -> Iterator[tuple[str, bytes]]:  # one file in memory at a time
         for direction in directions:
@@ -107,8 +112,9 @@ def build_programs(config: ConfigDict, directions: Sequence[str], dtype: str) ->
     Directions whose networks differ in their weights alone share one program. It is called with the
     weights as the safetensors file of `dtype` names them, and pictures, uint8 [N, H, W, 3] of the
     config's size and any number; and, for a method with styles, these, float32 [N, style_size]. It
-    returns uint8 of the same shape. Where `config.dtype` is 'auto', it computes in float32 on every
-    device.
+    returns uint8 of the same shape. For a method that encodes styles there is a program for that,
+    too: of weights and pictures of the target domain, it returns their styles. Where `config.dtype`
+    is 'auto', programs compute in float32 on every device.
     """
     if config.dtype == "auto":
         config = config.copy_and_resolve_references()
@@ -117,13 +123,20 @@ def build_programs(config: ConfigDict, directions: Sequence[str], dtype: str) ->
     limit = jax.config.values["jax_traceback_in_locations_limit"]
     jax.config.update("jax_traceback_in_locations_limit", 0)  # no paths of this machine
     try:
-        programs = {way: _lower(method, way, dtype) for way in directions}
+        lowered = {"translate": {way: _lower(method, way, dtype) for way in directions}}
+        if method.encodes_styles:
+            lowered["encode_style"] = {
+                way: _lower_encoder(method, way, dtype) for way in directions
+            }
     finally:
         jax.config.update("jax_traceback_in_locations_limit", limit)
-    serialized = {way: bytes(program.serialize()) for way, program in programs.items()}
-    if len({program.mlir_module() for program in programs.values()}) == 1:
-        return {PROGRAM: serialized[directions[0]]}
-    return {program_file(way): program for way, program in serialized.items()}
+    files = {}
+    for kind, programs in lowered.items():
+        if len({program.mlir_module() for program in programs.values()}) == 1:
+            files[PROGRAMS[kind][0]] = programs[directions[0]]
+        else:
+            files |= {program_file(way, kind): program for way, program in programs.items()}
+    return {name: bytes(program.serialize()) for name, program in files.items()}
 
 
 def _lower(method: Method, direction: str, dtype: str) -> export.Exported:
@@ -132,25 +145,49 @@ def _lower(method: Method, direction: str, dtype: str) -> export.Exported:
     def translate(
         weights: dict[str, jax.Array], pictures: jax.Array, styles: jax.Array | None = None
     ) -> jax.Array:
-        tree = unflatten_dict(jax.tree.map(lambda x: x.astype(jnp.float32), weights), sep="/")
+        tree = _as_tree(weights)
         result, _ = method.translate(tree, images.to_float(pictures), direction, styles)
         return jnp.rint((result + 1) * 127.5).clip(0, 255).astype(jnp.uint8)
 
+    weights, pictures, styles = _arguments(method, direction, dtype)
+    arguments = (weights, pictures, styles) if method.style_size else (weights, pictures)
+    return export.export(jax.jit(translate), platforms=PLATFORMS)(*arguments)
+
+
+def _lower_encoder(method: Method, direction: str, dtype: str) -> export.Exported:
+    def encode_style(weights: dict[str, jax.Array], pictures: jax.Array) -> jax.Array:
+        return method.encode_style(_as_tree(weights), images.to_float(pictures), direction)
+
+    weights, pictures, _ = _arguments(method, direction, dtype)
+    return export.export(jax.jit(encode_style), platforms=PLATFORMS)(weights, pictures)
+
+
+def _as_tree(weights: dict[str, jax.Array]) -> Any:
+    return unflatten_dict(jax.tree.map(lambda x: x.astype(jnp.float32), weights), sep="/")
+
+
+def _arguments(method: Method, direction: str, dtype: str) -> tuple[Any, ...]:
+    """The shapes of a program's arguments: weights, pictures, and styles."""
     weights = {
         name: jax.ShapeDtypeStruct(x.shape, jnp.dtype(dtype))
         for name, x in flatten_dict(weight_shapes(method, direction), sep="/").items()
     }
-    height, width = method.image_size
     scope = export.SymbolicScope()
-    shape = export.symbolic_shape(f"batch, {height}, {width}, 3", scope=scope)
-    arguments = [jax.ShapeDtypeStruct(shape, jnp.uint8)]
-    if method.style_size:
-        of_styles = export.symbolic_shape(f"batch, {method.style_size}", scope=scope)
-        arguments.append(jax.ShapeDtypeStruct(of_styles, jnp.float32))
-    return export.export(jax.jit(translate), platforms=PLATFORMS)(weights, *arguments)
+    height, width = method.image_size
+    pictures = export.symbolic_shape(f"batch, {height}, {width}, 3", scope=scope)
+    styles = export.symbolic_shape(f"batch, {method.style_size}", scope=scope)
+    return (
+        weights,
+        jax.ShapeDtypeStruct(pictures, jnp.uint8),
+        jax.ShapeDtypeStruct(styles, jnp.float32),
+    )
 
 
-def _how_to_load(direction: str, program: str) -> dict[str, Any]:
+def _how_to_load(direction: str, program: str, style_size: int) -> dict[str, Any]:
+    styles, how = "", {}
+    if style_size:
+        styles = ", styles"
+        how = {"styles": f"float32 [N, {style_size}], of N(0, 1), one for each picture"}
     return {
         "ugatit_jax": [
             "from ugatit_jax import Translator",
@@ -161,11 +198,11 @@ def _how_to_load(direction: str, program: str) -> dict[str, Any]:
             "import pathlib, jax.export, safetensors.numpy",
             f"program = jax.export.deserialize(pathlib.Path('{program}').read_bytes())",
             f"weights = safetensors.numpy.load_file('{weights_file(direction)}')",
-            "translated = jax.jit(program.call)(weights, pictures)",
+            f"translated = jax.jit(program.call)(weights, pictures{styles})",
         ],
         "pictures": "uint8 [N, height, width, 3], RGB; for jax of image_size, any N; "
         "the result is of the same kind",
-    }
+    } | how
 
 
 def _check_out(out: Path, overwrite: bool) -> None:

@@ -31,8 +31,11 @@ from ugatit_jax.viewing.visualize import (
     DIRECTION_TITLES,
     attention_figure,
     attention_overlay,
+    sample_grid,
+    save_png,
 )
 
+ROWS = 16  # pictures in the grid of styles
 AHEAD = 16  # pictures that are read before their turn, and that wait to be written
 
 T = TypeVar("T")
@@ -49,16 +52,18 @@ class FileTranslator:
         made: Made,
         record: Record,
         judge: DiscriminatorAttention | None = None,
+        style: np.ndarray | None = None,
     ) -> None:
         """`made` says how, and `record` is told of every picture before it is written.
 
-        `judge`: the discriminators of the target domain, for their attention.
+        `judge`: the discriminators of the target domain, for their attention. `style`: of all
+        pictures, [style_size]; None: random ones, of a method that has styles.
         """
         translator.check(options.direction, options.fit, options.cycle)
         if options.attention and not translator.method.looks:
             raise InputError("these networks have no attention to show: leave out --attention")
         self._translator, self._options, self._judge = translator, options, judge
-        self._made, self._record = made, record
+        self._made, self._record, self._style = made, record, style
 
     def __call__(self, jobs: Sequence[Job]) -> list[InputError]:
         """Translate with a progress bar; returns why pictures could not be, one for each of these.
@@ -106,7 +111,9 @@ class FileTranslator:
                     waiting.append(found)
                     yield found.fitted
 
-        for result in self._translator.translate(readable(), options.direction, options.cycle):
+        for result in self._translator.translate(
+            readable(), options.direction, options.cycle, options.seed, self._style
+        ):
             while failed:
                 yield failed.popleft()
             read = waiting.popleft()
@@ -207,6 +214,29 @@ def _map_ahead(
             yield running.popleft().result()
     while running:
         yield running.popleft().result()
+
+
+def write_styles(path: Path, jobs: Sequence[Job], options: Options, step: int) -> None:
+    """Write a grid of the first pictures, a row for each, in all styles, a column for each.
+
+    Pictures that are not there in all of them are left out.
+    """
+    by_source: dict[Path, list[Job]] = {}
+    for job in jobs:
+        by_source.setdefault(job.source, []).append(job)
+    rows = [row for row in by_source.values() if all(job.is_there() for job in row)][:ROWS]
+    if not rows:
+        return
+    size = images.decode(rows[0][0].outputs["translation"]).shape[:2]
+
+    def column(files: Iterable[Path]) -> np.ndarray:
+        return np.stack([images.cover_resize(images.decode(x), size) for x in files])
+
+    columns = [("input", column(row[0].source for row in rows))]
+    for i in range(options.styles):
+        files = (row[i].outputs["translation"] for row in rows)
+        columns.append((f"style {i + 1}", column(files)))
+    save_png(path, sample_grid({options.direction: columns}, step))
 
 
 def write_page(path: Path, title: str, jobs: Sequence[Job], options: Options) -> None:

@@ -16,24 +16,31 @@ from ugatit_jax.data.storage import write_atomically
 from ugatit_jax.inference.options import Options
 from ugatit_jax.inference.record import FILE, Made, Record
 
-BY_PRODUCTS = ("attention", "cycle")  # folders of what is made beside translations
+BY_PRODUCTS = ("attention", "cycle", "styles")  # folders of what is made beside translations
 
 
 @dataclass(frozen=True)
 class Job:
-    """A picture to translate: its file, its name below the input, and what is made of it."""
+    """A picture to translate: its file, its name below the input, and what is made of it.
+
+    In several styles it is several jobs, whose names end in _style1 and so on.
+    """
 
     source: Path
     source_bytes: int
     name: Path
     outputs: dict[str, Path]  # 'translation' and maybe 'attention', 'heatmaps' and 'cycle'
+    style: int = 0  # of those that all pictures are translated in, from 1; 0: one of its own
 
     @property
     def number(self) -> int:
-        """What its style is drawn by: it follows from its name alone, whatever else is translated.
+        """What its style is drawn by: the style's number, if it is one that all pictures have.
 
-        A picture's name is its path below the input, with its extension.
+        Else it follows from its name alone, whatever else is translated. A picture's name is its
+        path below the input, with its extension.
         """
+        if self.style:
+            return self.style
         name = self.name.as_posix().encode(errors="surrogateescape")
         return int.from_bytes(hashlib.sha256(name).digest()[:8])
 
@@ -49,15 +56,17 @@ def plan(inputs: Sequence[Path], out: Path, options: Options) -> list[Job]:
     overwrite a picture or another result, would be found in an input folder, or would be
     a translation among what is none.
     """
-    jobs: dict[Path, Job] = {}
+    jobs: dict[tuple[Path, int], Job] = {}
     for item in inputs:
         root, found = _find(item.expanduser(), out)
         for source in found:
-            name = source.relative_to(root)
+            name, size = source.relative_to(root), source.stat().st_size
             _check_name(source, name)
-            job = Job(source, source.stat().st_size, name, outputs(out, name, options))
-            jobs.setdefault(source, job)
-    sources = {source.resolve() for source in jobs}
+            for style in range(1, options.styles + 1) or (0,):
+                styled = name.with_stem(f"{name.stem}_style{style}") if style else name
+                job = Job(source, size, styled, outputs(out, styled, options), style)
+                jobs.setdefault((source, style), job)
+    sources = {source.resolve() for source, _ in jobs}
     makers: dict[Path, Path] = {}
     for job in jobs.values():
         for path in job.outputs.values():

@@ -1,7 +1,8 @@
 """A method's translation over all devices of a mesh: for sample grids, KID, and `Translator`."""
 
 import functools
-from collections.abc import Iterable, Iterator, Mapping
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -29,32 +30,44 @@ def draw_style(method: Method, seed: int, number: int) -> np.ndarray:
 
 
 class MappedTranslation:
-    """`method.translate`, compiled once for a direction and a shape, each device with its share.
+    """`translate` and `encode_style` of a method, compiled once for a direction and a shape.
 
-    method: a mapped one. places: how each direction's weights lie; None: every device has all.
+    Each device has its share of the pictures. method: a mapped one. places: how each direction's
+    weights lie; None: every device has all.
     """
 
     def __init__(self, method: Method, mesh: Mesh, places: Mapping[str, Any] | None = None) -> None:
         self._method, self._mesh = method, mesh
-
         # Results lie as the pictures do: what translates back is the same program.
-        @functools.partial(jax.jit, static_argnames="direction", out_shardings=over_data(mesh))
-        def translate(weights: Any, pictures: Any, styles: Any, direction: str) -> Any:
-            if pictures.dtype == jnp.uint8:
-                pictures = images.to_float(pictures)
-            # A method without styles has vectors of length 0.
-            mapped = jax.shard_map(
-                lambda weights, pictures, styles: method.translate(
-                    weights, pictures, direction, styles
-                ),
+        compiled = functools.partial(
+            jax.jit, static_argnames="direction", out_shardings=over_data(mesh)
+        )
+
+        def mapped(function: Callable[..., Any], direction: str, weights: Any, *arrays: Any) -> Any:
+            return jax.shard_map(
+                function,
                 mesh=mesh,
-                in_specs=(places[direction] if places else P(), P(AXES), P(AXES)),
+                in_specs=(places[direction] if places else P(), *(P(AXES) for _ in arrays)),
                 out_specs=P(AXES),
                 check_vma=False,  # every array that comes out is of this device's pictures
-            )
-            return mapped(weights, pictures, styles)
+            )(weights, *arrays)
 
-        self._translate = translate
+        @compiled
+        def translate(weights: Any, pictures: Any, styles: Any, direction: str) -> Any:
+            def one_share(weights: Any, pictures: Any, styles: Any) -> Any:
+                return method.translate(weights, pictures, direction, styles)
+
+            # A method without styles has vectors of length 0.
+            return mapped(one_share, direction, weights, _floats(pictures), styles)
+
+        @compiled
+        def encode(weights: Any, pictures: Any, direction: str) -> Any:
+            def one_share(weights: Any, pictures: Any) -> Any:
+                return method.encode_style(weights, pictures, direction)
+
+            return mapped(one_share, direction, weights, _floats(pictures))
+
+        self._translate, self._encode = translate, encode
         self._everywhere = jax.jit(lambda x: x, out_shardings=replicated(mesh))
 
     def __call__(
@@ -66,20 +79,49 @@ class MappedTranslation:
         """
         return self._translate(weights, pictures, styles, direction)
 
+    def encode_style(self, weights: Any, pictures: jax.Array, direction: str) -> jax.Array:
+        """Return the styles of a batch that lies on the mesh, as `Method.encode_style` does."""
+        return self._encode(weights, pictures, direction)
+
     def of_items(
-        self, weights: Any, pictures: Iterable[np.ndarray], direction: str, seed: int = 0
+        self,
+        weights: Any,
+        pictures: Iterable[np.ndarray],
+        direction: str,
+        styles: Iterable[np.ndarray] | None = None,
     ) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
         """Yield the translation of each picture, float [H, W, 3] in [-1, 1], and its looks.
 
-        pictures: uint8 or float [H, W, 3] of one size, on the host. seed: of the styles. With
-        several processes, each passes all pictures and gets all translations.
+        pictures: uint8 or float [H, W, 3] of one size, on the host. styles: of each, float32
+        [style_size]; None: drawn by its place and seed 0. With several processes, each passes all
+        pictures and gets all translations.
         """
+        if styles is None:
+            styles = (draw_style(self._method, 0, i) for i in itertools.count())
         # Floats from either kind, so that one program serves both.
         floats = (images.to_float(x) if x.dtype == np.uint8 else x for x in pictures)
-        styled = ((x, draw_style(self._method, seed, i)) for i, x in enumerate(floats))
 
         def apply(weights: Any, batch: Any) -> Any:
             pictures, styles = batch
             return self._everywhere(self(weights, pictures, styles, direction))
 
-        yield from map_in_batches(apply, weights, styled, BATCH, self._mesh)
+        yield from map_in_batches(
+            apply, weights, zip(floats, styles, strict=False), BATCH, self._mesh
+        )
+
+    def styles_of_items(
+        self, weights: Any, pictures: Iterable[np.ndarray], direction: str
+    ) -> Iterator[np.ndarray]:
+        """Yield the style of each picture of the target domain, float32 [style_size].
+
+        pictures: as for `of_items`.
+        """
+
+        def apply(weights: Any, batch: Any) -> Any:
+            return self._everywhere(self.encode_style(weights, batch, direction))
+
+        yield from map_in_batches(apply, weights, pictures, BATCH, self._mesh)
+
+
+def _floats(pictures: jax.Array) -> jax.Array:
+    return images.to_float(pictures) if pictures.dtype == jnp.uint8 else pictures

@@ -14,3 +14,5 @@ class Options:
     format: str = "png"
     attention: bool = False
     cycle: bool = False
+    styles: int = 0  # that every picture is translated in, the same for all; 0: one of its own
+    seed: int = 0  # of random styles

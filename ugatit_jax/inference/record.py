@@ -22,7 +22,7 @@ class Made:
     """How a picture was made. `weights`: their checksum, which a run's name and step only hint at.
 
     `source_bytes`: the size of the file that was translated, which tells it from most others of its
-    name.
+    name. `style`: by what seed it was drawn, or of what picture; "" for a method without styles.
     """
 
     run: str
@@ -32,14 +32,15 @@ class Made:
     fit: str
     format: str
     source_bytes: int = 0
+    style: str = ""
 
     def differences(self, now: "Made") -> list[str]:
         """Say in what this differs from what would be made now; nothing if they are alike."""
-        found = [
-            f"{name.replace('_', ' ')} {getattr(self, name)}, now {getattr(now, name)}"
-            for name in ("direction", "fit", "format", "source_bytes")
-            if getattr(self, name) != getattr(now, name)
-        ]
+        found = []
+        for name in ("direction", "fit", "format", "source_bytes", "style"):
+            then, today = (getattr(x, name) for x in (self, now))
+            if then != today:
+                found.append(f"{name.replace('_', ' ')} {then or 'none'}, now {today or 'none'}")
         if self.weights != now.weights:
             of, of_now = (f"{x.run}, step {x.step:,}, weights {x.weights}" for x in (self, now))
             found.insert(0, f"{of}, now {of_now}")

@@ -9,12 +9,13 @@ from typing import Any, Self, cast, overload
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 from PIL import Image
 
 from ugatit_jax.console.errors import InputError
 from ugatit_jax.data import images
 from ugatit_jax.data.storage import AnyPath
-from ugatit_jax.devices.sharding import make_mesh, map_in_batches, replicated
+from ugatit_jax.devices.sharding import make_mesh, map_in_batches, over_data, replicated
 from ugatit_jax.inference.fit import Fitted, check_mode, fit_alpha, fit_picture
 from ugatit_jax.inference.mapped import BATCH, MappedTranslation, draw_style
 from ugatit_jax.methods import build_method
@@ -146,6 +147,7 @@ class Translator:
         *,
         cycle: bool = False,
         seed: int = 0,
+        style: np.ndarray | None = None,
     ) -> Translated: ...
 
     @overload
@@ -157,6 +159,7 @@ class Translator:
         *,
         cycle: bool = False,
         seed: int = 0,
+        style: np.ndarray | None = None,
     ) -> list[Translated]: ...
 
     def details(
@@ -167,13 +170,15 @@ class Translator:
         *,
         cycle: bool = False,
         seed: int = 0,
+        style: np.ndarray | None = None,
     ) -> Translated | list[Translated]:
         """Translate one picture or several, and return all that there is to see of each.
 
         pictures, direction, fit and errors are as for calling the translator. cycle: translate
-        back, too. seed: of the styles, for a method that has them.
+        back, too. For a method that has styles: style: [style_size], of all pictures, as
+        `encode_style` returns it; None: each picture has one of its own, drawn by the seed.
         """
-        results = self._results(pictures, direction, fit, cycle, seed)
+        results = self._results(pictures, direction, fit, cycle, seed, style)
         return results[0] if _is_single(pictures) else results
 
     @overload
@@ -201,17 +206,38 @@ class Translator:
         translated = _in_the_form_of(pictures, [result.picture for result in results])
         return translated, _in_the_form_of(pictures, [result.heatmap for result in results])
 
+    def encode_style(self, picture: Picture, direction: str = "a2b") -> np.ndarray:
+        """Return the style of a picture of the direction's target domain, float32 [style_size].
+
+        picture: as for calling the translator; it is cut as in training. Raises `InputError` for a
+        method that encodes no styles.
+        """
+        self.check(direction)
+        self.check_styles(encoded=True)
+        weights, mesh = self._on(self._first), self._first
+        pictures = jax.device_put(self.prepare(picture).tiles[0][None], over_data(mesh))
+        found = self._networks[mesh].encode_style(weights[direction], pictures, direction)
+        return np.asarray(found[0])
+
     def _results(
-        self, pictures: Pictures, direction: str, fit: str, cycle: bool = False, seed: int = 0
+        self,
+        pictures: Pictures,
+        direction: str,
+        fit: str,
+        cycle: bool = False,
+        seed: int = 0,
+        style: np.ndarray | None = None,
     ) -> list[Translated]:
         self.check(direction, fit, cycle)
+        if style is not None:
+            self.check_styles()
         listed = cast(Any, [pictures] if _is_single(pictures) else pictures)
         arrays, alphas = [], []
         for picture in listed:
             array, alpha = _to_arrays(picture)
             arrays.append(fit_picture(array, fit, self.image_size))
             alphas.append(None if alpha is None else fit_alpha(alpha, fit, self.image_size))
-        results = self.translate(arrays, direction, cycle, seed)
+        results = self.translate(arrays, direction, cycle, seed, style)
         return [
             dataclasses.replace(result, alpha=alpha)
             for result, alpha in zip(results, alphas, strict=True)
@@ -232,6 +258,13 @@ class Translator:
                 )
         check_mode(fit, self.method.any_size)
 
+    def check_styles(self, encoded: bool = False) -> None:
+        """Raise `InputError` for a method without styles; or that encodes none, if it has to."""
+        if not self.method.style_size:
+            raise InputError("these networks have no styles: leave the style out")
+        if encoded and not self.method.encodes_styles:
+            raise InputError("these networks cannot tell a picture's style: take random ones")
+
     def prepare(self, picture: Picture, fit: str = "crop") -> Fitted:
         """Fit one picture, as calling the translator takes it, for `translate`; in any thread."""
         return fit_picture(_to_arrays(picture)[0], fit, self.image_size)
@@ -242,32 +275,39 @@ class Translator:
         direction: str = "a2b",
         cycle: bool = False,
         seed: int = 0,
+        style: np.ndarray | None = None,
     ) -> Iterator[Translated]:
         """Translate any number of pictures that `prepare` made, taken as they are needed.
 
-        cycle: translate back, too, from the translation before it is rounded to whole values. seed:
-        of the pictures' styles, for a method that has them.
+        cycle: translate back, too, from the translation before it is rounded to whole values; in
+        the style that the picture (or each of its tiles) had, if the method encodes styles. seed
+        and style: as for `details`.
         """
         ways = (direction, BACK[direction]) if cycle else (direction,)
         count = itertools.count()
         for _, group in itertools.groupby(fitted, lambda one: one.tiles[0].shape):
             waiting: deque[Fitted] = deque()
-            results = self._apply_to(ways, self._tiles(group, waiting, count, seed))
+            results = self._apply_to(ways, self._tiles(group, waiting, count, seed, style))
             for first in results:
                 one = waiting.popleft()
                 yield _join(one, [first, *itertools.islice(results, len(one.tiles) - 1)])
 
     def _tiles(
-        self, group: Iterable[Fitted], waiting: deque[Fitted], count: Iterator[int], seed: int
+        self,
+        group: Iterable[Fitted],
+        waiting: deque[Fitted],
+        count: Iterator[int],
+        seed: int,
+        style: np.ndarray | None,
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield tiles and their pictures' styles, and note the pictures that are begun."""
         for one in group:
             waiting.append(one)
             place = next(count)
             number = place if one.number is None else one.number
-            style = draw_style(self.method, seed, number)
+            drawn = draw_style(self.method, seed, number) if style is None else style
             for tile in one.tiles:
-                yield tile, style
+                yield tile, np.asarray(drawn, np.float32)
 
     def _apply_to(
         self, ways: tuple[str, ...], tiles: Iterator[tuple[np.ndarray, np.ndarray]]
@@ -277,21 +317,29 @@ class Translator:
         At most two batch sizes are compiled: one for many tiles, and one for a single one.
         """
         ahead = list(itertools.islice(tiles, 2))
-        mesh, batch_size, weights = self._all, self._batch_size, self.weights
-        if len(ahead) < 2:
-            mesh, batch_size = self._first, 1
-        if mesh.size < self._all.size:
-            weights = jax.tree.map(lambda x: x.addressable_data(0), weights)
+        mesh, batch_size = (self._first, 1) if len(ahead) < 2 else (self._all, self._batch_size)
         network, (there, *back) = self._networks[mesh], ways
 
         def apply(weights: Any, batch: tuple[jax.Array, jax.Array]) -> tuple[Any, ...]:
             pictures, styles = batch
             # Floats, as what translates back is given: one program serves both.
-            picture, looks = network(weights[there], images.to_float(pictures), styles, there)
-            cycles = [network(weights[way], picture, styles, way)[0] for way in back]
-            return picture, looks, cycles[0] if cycles else None
+            floats = images.to_float(pictures)
+            picture, looks = network(weights[there], floats, styles, there)
+            cycle = None
+            for way in back:
+                if self.method.encodes_styles:
+                    styles = network.encode_style(weights[way], floats, way)
+                cycle, _ = network(weights[way], picture, styles, way)
+            return picture, looks, cycle
 
+        weights = self._on(mesh)
         yield from map_in_batches(apply, weights, itertools.chain(ahead, tiles), batch_size, mesh)
+
+    def _on(self, mesh: Mesh) -> dict[str, Any]:
+        """The weights as they lie on all devices, or on the first."""
+        if mesh.size == self._all.size:
+            return self.weights
+        return jax.tree.map(lambda x: x.addressable_data(0), self.weights)
 
 
 def _join(one: Fitted, tiles: Sequence[Any]) -> Translated:

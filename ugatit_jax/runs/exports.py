@@ -6,6 +6,8 @@ a2b.safetensors           the parameters of a direction: {'encoder_0/conv_0/kern
 b2a.safetensors
 generator.stablehlo       the network without its weights, for JAX alone; or a2b.stablehlo and
                           b2a.stablehlo, where the directions have different ones
+style.stablehlo           what tells a picture's style, of a method that can; or a2b_style.stablehlo
+                          and b2a_style.stablehlo
 
 `inference.exporting` writes it; `checkpoints.restore_weights` takes it in the place of a run
 directory.
@@ -20,7 +22,8 @@ from ugatit_jax.data.storage import AnyPath
 FORMAT = 1  # of the exported folder; a newer program may write a higher one
 DESCRIPTION = "export.json"
 CONFIG = "config.json"
-PROGRAM = "generator.stablehlo"
+# The program that directions share, and the ending of the name of one that they do not.
+PROGRAMS = {"translate": ("generator.stablehlo", ""), "encode_style": ("style.stablehlo", "_style")}
 DTYPES = ("float32", "bfloat16")  # that its weights may have
 
 
@@ -29,9 +32,9 @@ def weights_file(direction: str) -> str:
     return f"{direction}.safetensors"
 
 
-def program_file(direction: str) -> str:
-    """Return the name of the file that holds a direction's program, where it has one of its own."""
-    return f"{direction}.stablehlo"
+def program_file(direction: str, kind: str = "translate") -> str:
+    """Return the name of the file of a direction's program of a kind, where it has its own."""
+    return f"{direction}{PROGRAMS[kind][1]}.stablehlo"
 
 
 def is_exported(folder: AnyPath) -> bool:

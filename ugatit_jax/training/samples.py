@@ -7,10 +7,12 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from ugatit_jax.data import datasets
-from ugatit_jax.inference.mapped import MappedTranslation
+from ugatit_jax.inference.mapped import MappedTranslation, draw_style
 from ugatit_jax.methods.directions import BACK
 from ugatit_jax.methods.method import Method, Params
 from ugatit_jax.viewing import visualize
+
+STYLES = 3  # columns of translations, with a method that has styles
 
 
 class Sampler:
@@ -44,27 +46,48 @@ class Sampler:
         return self._every > 0 and (last or step % self._every == 0)
 
     def grid(self, groups: Params, step: int) -> np.ndarray:
-        """Return the sample grid, uint8 [H, W, 3], of the translating groups."""
-        method = self._method
+        """Return the sample grid, uint8 [H, W, 3], of the translating groups.
 
-        def translate(pictures: np.ndarray, way: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-            weights = method.select(groups, way)
-            translated, looks = zip(
-                *self._translation.of_items(weights, pictures, way), strict=True
-            )
-            stacked = {name: np.stack([each[name] for each in looks]) for name in method.looks}
-            return np.stack(translated), stacked
-
-        sections = {}
-        for way in method.directions:
-            real, back = self._real[way], BACK[way]
-            pictures, looks = translate(real, way)
-            columns: list[tuple[str, Any]] = [("input", real)]
-            columns += [(name, (real, look)) for name, look in looks.items()]
-            columns.append(("translation", pictures))
-            if back in method.directions:
-                cycle, looks = translate(pictures, back)
-                columns += [(name, (pictures, look)) for name, look in looks.items()]
-                columns += [("cycle", cycle), ("identity", translate(real, back)[0])]
-            sections[way] = columns
+        With a method that has styles, each column of translations is in one of a few that stay the
+        same over the training.
+        """
+        sections = {way: self._columns(groups, way) for way in self._method.directions}
         return visualize.sample_grid(sections, step)
+
+    def _columns(self, groups: Params, way: str) -> list[tuple[str, Any]]:
+        method, real, back = self._method, self._real[way], BACK[way]
+        weights = method.select(groups, way)
+        columns: list[tuple[str, Any]] = [("input", real)]
+        translated = []
+        for title, style in self._styles():
+            pictures, looks = self._translate(weights, real, way, [style] * len(real))
+            columns += [(name, (real, look)) for name, look in looks.items()]
+            columns.append((title, pictures))
+            translated.append((pictures, style))
+        if back not in method.directions:
+            return columns
+        weights, (pictures, style) = method.select(groups, back), translated[0]
+        styles = [style] * len(real)
+        if method.encodes_styles:  # back to what it was, in its own style
+            styles = [*self._translation.styles_of_items(weights, real, back)]
+        cycle, looks = self._translate(weights, pictures, back, styles)
+        columns += [(name, (pictures, look)) for name, look in looks.items()]
+        identity, _ = self._translate(weights, real, back, styles)
+        return [*columns, ("cycle", cycle), ("identity", identity)]
+
+    def _styles(self) -> list[tuple[str, np.ndarray]]:
+        """The titles and styles of the columns of translations: those of `translate --styles`."""
+        if not self._method.style_size:
+            return [("translation", draw_style(self._method, 0, 0))]
+        return [
+            (f"style {number}", draw_style(self._method, 0, number))
+            for number in range(1, STYLES + 1)
+        ]
+
+    def _translate(
+        self, weights: Any, pictures: np.ndarray, way: str, styles: list[np.ndarray]
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        items = self._translation.of_items(weights, pictures, way, styles)
+        translated, looks = zip(*items, strict=True)
+        stacked = {name: np.stack([each[name] for each in looks]) for name in self._method.looks}
+        return np.stack(translated), stacked
