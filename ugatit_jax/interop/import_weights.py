@@ -4,7 +4,8 @@
 
 SOURCE is U-GAT-IT's PyTorch ….pt, or TensorFlow 1's ….model-N (with .index and .data-… beside each
 other; either will do, too); or one of CycleGAN's PyTorch files, …_net_G_A.pth, with the others
-beside it. Which it is, and the size of the networks, is told by names and shapes.
+beside it; or UNIT's or MUNIT's gen_….pt, maybe with dis_….pt beside it. Which it is, and the size
+of the networks, is told by names and shapes.
 """
 
 import functools
@@ -25,7 +26,7 @@ from ugatit_jax.config.checks import check_config
 from ugatit_jax.console.errors import InputError, Parser, exit_on_input_error
 from ugatit_jax.data.storage import AnyPath, folder_argument, path_argument
 from ugatit_jax.data.torch_file import read_torch_file
-from ugatit_jax.interop import cyclegan, pytorch, tensorflow
+from ugatit_jax.interop import cyclegan, munit, pytorch, tensorflow
 from ugatit_jax.interop.weights import Weights
 from ugatit_jax.methods import build_method
 from ugatit_jax.methods.method import Params
@@ -89,6 +90,8 @@ def _first_state(config: ConfigDict) -> TrainState:
 
 def _read_pytorch(source: Path, image_size: int | None) -> Weights:
     networks = read_torch_file(source)
+    if munit.is_one(networks):
+        return munit.read_files(source, networks, image_size)
     if not isinstance(networks, dict) or not all(isinstance(x, dict) for x in networks.values()):
         raise InputError(f"{source} holds no U-GAT-IT: six state_dicts in a dictionary")
     config = _make_config("pytorch", pytorch.config_fields(networks), image_size)
@@ -211,6 +214,12 @@ def _check_shapes(source: Path, found: Mapping[str, Shape], expected: Mapping[st
 
 def _describe(weights: Weights) -> str:
     model = weights.config.model
+    if weights.config.method in ("unit", "munit"):
+        return (
+            f"{weights.config.method.upper()}, width {model.base_width}, {model.residual_blocks} "
+            f"residual blocks, discriminators of {model.discriminator_layers} layers at "
+            f"{model.discriminator_scales} scales"
+        )
     if weights.config.method == "cyclegan":
         return (
             f"CycleGAN, width {model.base_width}, {model.residual_blocks} residual blocks, "
@@ -236,7 +245,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "source",
         type=folder_argument,
         metavar="SOURCE",
-        help="….pt, ….model-N, or …_net_G_A.pth",
+        help="….pt, ….model-N, …_net_G_A.pth, or gen_….pt",
     )
     parser.add_argument("run_dir", type=path_argument, metavar="RUN_DIR", help="a new folder")
     parser.add_argument(

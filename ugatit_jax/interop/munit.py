@@ -8,15 +8,111 @@ tensor that does not, in words that follow "FILE does not fit: ".
 import functools
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from ugatit_jax.config.checks import check_config
+from ugatit_jax.config.fields import get_config
+from ugatit_jax.console.errors import InputError
+from ugatit_jax.data.torch_file import read_torch_file
+from ugatit_jax.interop.weights import Weights
+from ugatit_jax.methods import build_method
+from ugatit_jax.methods.method import shapes
+
 StateDict = Mapping[str, np.ndarray]
 # Of normalisations, and never used.
 STATISTICS = re.compile(r".*\.norm\.(running_mean|running_var|num_batches_tracked)")
+
+
+def is_one(content: Any) -> bool:
+    """Tell a file of generators by what is in it."""
+    return (
+        isinstance(content, dict)
+        and content.keys() == {"a", "b"}
+        and all(isinstance(state_dict, dict) for state_dict in content.values())
+    )
+
+
+def read_files(
+    source: Path, generators: Mapping[str, StateDict], image_size: int | None
+) -> Weights:
+    """Return what a file of generators holds, and the dis_….pt beside it if there is one.
+
+    source: gen_….pt, or a released file of any name; generators: what is in it. image_size: that
+    pictures are translated at, in px; default: 256. Without the discriminators' file, these begin
+    anew. Raises `InputError` for a file that does not fit.
+    """
+    try:
+        config = _config_of(generators["a"])
+    except ValueError as error:
+        raise InputError(f"{source} does not fit: {error}") from None
+    if image_size is not None:
+        config.data.image_size = (image_size, image_size)
+    beside = source.with_name(re.sub(r"^gen_", "dis_", source.name))
+    judges = None
+    if beside != source and beside.is_file():
+        judges = read_torch_file(beside)
+        if not is_one(judges):
+            raise InputError(f"{beside} holds no discriminators: two state_dicts, a and b")
+        first = judges["a"]
+        config.model.discriminator_scales = _count(r"cnns\.\d+\.0\.conv\.weight", first)
+        config.model.discriminator_layers = _count(r"cnns\.0\.\d+\.conv\.weight", first)
+    check_config(config, device_count=1)
+    method, model = build_method(config), config.model
+    expected, other = shapes(method)
+    names = {"munit": munit_names, "unit": unit_names}[config.method](model.residual_blocks)
+    params = {"generators": _read(source, generators, names, expected["generators"])}
+    if judges is None:
+        fresh, _ = jax.jit(method.init)(jax.random.key(config.seed))
+        params["discriminators"] = fresh["discriminators"]
+    else:
+        names = discriminator_names(model.discriminator_layers, model.discriminator_scales)
+        params["discriminators"] = _read(beside, judges, names, expected["discriminators"])
+    number = re.fullmatch(r"gen_(\d+)\.pt", source.name)
+    return Weights(config, int(number[1]) if number else 0, params, other, moments=None)
+
+
+def _config_of(state_dict: StateDict) -> Any:
+    """Return the config that names and shapes of a domain's networks tell."""
+    config = get_config(
+        "munit" if any(x.startswith("enc_content.") for x in state_dict) else "unit"
+    )
+    encoder = "enc_content" if config.method == "munit" else "enc"
+    config.model.base_width = _outputs(state_dict, f"{encoder}.model.0.conv.weight")
+    blocks = rf"{encoder}\.model\.3\.model\.\d+\.model\.0\.conv\.weight"
+    config.model.residual_blocks = _count(blocks, state_dict)
+    if config.method == "munit":
+        config.model.style_size = _outputs(state_dict, "enc_style.model.6.weight")
+    return config
+
+
+def _read(
+    file: Path, networks: Mapping[str, StateDict], names: Mapping[str, str], expected: Any
+) -> dict[str, Any]:
+    found = {}
+    for domain, state_dict in networks.items():
+        try:
+            params = import_network(state_dict, names, expected[domain])
+        except ValueError as error:
+            raise InputError(f"{file} does not fit: in {domain}, {error}") from None
+        found[domain] = jax.tree.map(lambda x: np.asarray(x, np.float32), params)
+    return found
+
+
+def _outputs(state_dict: StateDict, name: str) -> int:
+    """Return the number of outputs of a convolution."""
+    shape = np.shape(state_dict.get(name, ()))
+    if len(shape) != 4 or shape[0] == 0:
+        raise ValueError(f"it has no {name} of a convolution")
+    return shape[0]
+
+
+def _count(pattern: str, state_dict: StateDict) -> int:
+    return sum(re.fullmatch(pattern, name) is not None for name in state_dict)
 
 
 def encoder_names(blocks: int, theirs: str, ours: str) -> dict[str, str]:
