@@ -40,7 +40,8 @@ CONTENT_CLIP = 5.0  # the largest norm of its gradient
 class Draws(NamedTuple):
     """Numbers from N(0, 1) for one pass: the noise of both kinds of encoders, and two styles.
 
-    content: [N, H / 4, W / 4, C]. attributes: [N, S]. styles: [N, S] each, for both domains.
+    No pass takes all of them, and what none takes is never computed. content: [N, H / 4, W / 4, C].
+    attributes: [N, S]. styles: [N, S] each, for both domains.
     """
 
     content: Pair
