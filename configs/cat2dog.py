@@ -2,6 +2,7 @@
 
     python -m ugatit_jax.main --config=configs/cat2dog.py
     python -m ugatit_jax.main --config=configs/cat2dog.py:light
+    python -m ugatit_jax.main --config=configs/cat2dog.py:drit
 
 The set is linked from DRIT's project page.
 The paper reports KID×100 7.07 ± 0.65, and 8.15 ± 0.66 back; it is the mean of two KIDs.

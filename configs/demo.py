@@ -25,6 +25,12 @@ SMALL = {
     "cyclegan": {"model.base_width": 24, "model.residual_blocks": 3},
     "unit": {"model.base_width": 16, "model.residual_blocks": 2, "model.discriminator_scales": 2},
     "munit": {"model.base_width": 16, "model.residual_blocks": 2, "model.discriminator_scales": 2},
+    "drit": {
+        "model.base_width": 16,
+        "model.residual_blocks": 1,
+        "model.discriminator_layers": 3,
+        "model.content_discriminator_layers": 1,
+    },
 }
 
 

@@ -6,12 +6,13 @@ import re
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
+import optax
 import orbax.checkpoint as ocp
 import pytest
 import safetensors.numpy
@@ -65,8 +66,10 @@ def make_config(method: str, pictures: Path, **fields: Any) -> ConfigDict:
     return config
 
 
-def three_steps(config: ConfigDict, devices: list[jax.Device]) -> tuple[TrainState, list[Any]]:
-    """Steps 2 to 4, of which the first is of one phase and the others of another."""
+def do_steps(
+    config: ConfigDict, devices: list[jax.Device], numbers: Sequence[int] = (2, 3, 4)
+) -> tuple[TrainState, list[Any]]:
+    """Steps of some numbers: 2 is the last of one phase, 3 and 4 are of another."""
     method = check_config(config, len(devices))
     mesh = training_mesh(method.split, 0, devices)
     create = functools.partial(create_state, build_method(config), config.train, config.seed)
@@ -76,7 +79,7 @@ def three_steps(config: ConfigDict, devices: list[jax.Device]) -> tuple[TrainSta
     noise = {name: rng.integers(0, 256, shape, dtype=np.uint8) for name in method.inputs}
     steps = TrainSteps(method, config.train, config.seed, mesh)
     found = []
-    for step in (2, 3, 4):
+    for step in numbers:
         state, metrics = steps(method.phase(step), state, place_batch(noise, mesh))
         found.append(jax.device_get(metrics))
     return state, found
@@ -86,9 +89,9 @@ def three_steps(config: ConfigDict, devices: list[jax.Device]) -> tuple[TrainSta
 def test_a_toy_computes_the_same_on_any_number_of_devices(
     pictures: Path, devices: int, accumulate: int
 ) -> None:
-    _, of_one = three_steps(make_config("toy", pictures), jax.devices()[:1])
+    _, of_one = do_steps(make_config("toy", pictures), jax.devices()[:1])
     config = make_config("toy", pictures, **{"train.accumulate": accumulate})
-    state, found = three_steps(config, jax.devices()[:devices])
+    state, found = do_steps(config, jax.devices()[:devices])
     assert [sorted(metrics) for metrics in of_one] == [
         ["painter/dark", "painter/judged", "painter/total"],
         *(["critic/total", "painter/dark", "painter/judged", "painter/total"],) * 2,
@@ -99,6 +102,18 @@ def test_a_toy_computes_the_same_on_any_number_of_devices(
     assert state.other["turns"] == 5  # one player's, and twice two's
     critic = state.optimizers["critic"][1].count, state.optimizers["encoder"][1].count
     assert critic == (2, 3)
+
+
+def test_a_bound_shortens_the_gradient_of_its_group_alone(
+    pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = make_config("toy", pictures, **{"train.weight_decay": 0.0})
+    monkeypatch.setattr(toy_method.Toy, "bounds", {"decoder": 1e-3})
+    state, _ = do_steps(config, jax.devices()[:1], [2])
+    # The first moment is the gradient times 1 - beta1.
+    norms = {group: optax.tree.norm(state.optimizers[group][1].mu) for group in state.params}
+    np.testing.assert_allclose(norms["decoder"], 0.5e-3, rtol=1e-5)
+    assert norms["encoder"] > 0.5e-2
 
 
 @pytest.fixture(scope="module")

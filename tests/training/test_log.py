@@ -1,8 +1,18 @@
 """What is said of a training's metrics; `test_train` looks at what a run has written."""
 
-import pytest
+from pathlib import Path
 
-from ugatit_jax.training.log import check_finite
+import jax.numpy as jnp
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import (  # type: ignore[import-untyped]
+    EventAccumulator,
+)
+from tensorboard.util import tensor_util  # type: ignore[import-untyped]
+
+from ugatit_jax.config.fields import get_config
+from ugatit_jax.methods import METHODS, build_method
+from ugatit_jax.methods.state import create_state
+from ugatit_jax.training.log import Log, check_finite
 
 
 def test_the_first_metric_that_is_not_finite_is_named() -> None:
@@ -10,3 +20,27 @@ def test_the_first_metric_that_is_not_finite_is_named() -> None:
     for value in (float("nan"), float("inf")):
         with pytest.raises(FloatingPointError, match=f"^b is {value} at step 3, "):
             check_finite({"a": 0.0, "b": value, "c": float("nan")}, 3)
+
+
+def test_a_line_has_the_last_terms_of_all_who_moved_since_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(METHODS, "toy", ("toy_method", "toy_method:Toy"))
+    config = get_config("toy")
+    method = build_method(config)
+    state = create_state(method, config.train, seed=0)
+    steps: list[dict[str, float]] = [{"x": 1, "y": 2}, {"x": 3}, {"x": 4}, {"x": 5}]
+    with Log(method, config.train, 2, tmp_path, 0) as log:
+        for step, terms in enumerate(steps, 1):
+            log.advance(step, state, {k: jnp.asarray(v) for k, v in terms.items()}, force=False)
+        log.advance(5, state, {"y": jnp.asarray(jnp.nan)}, force=False)
+        with pytest.raises(FloatingPointError, match=r"^y is nan at step 6"):
+            log.advance(6, state, {"x": jnp.asarray(6.0)}, force=False)
+    events = EventAccumulator(str(tmp_path), size_guidance={"tensors": 0}).Reload()
+    found = {
+        name: {
+            e.step: float(tensor_util.make_ndarray(e.tensor_proto)) for e in events.Tensors(name)
+        }
+        for name in ("x", "y")
+    }
+    assert found == {"x": {2: 3, 4: 5}, "y": {2: 2}}

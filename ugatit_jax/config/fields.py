@@ -14,11 +14,12 @@ from ugatit_jax.methods import METHODS, find_fields, find_variants
 def get_config(variant: str = "") -> ConfigDict:
     """The setting of a method's authors, without a data set.
 
-    `variant`: words separated by commas: one of METHODS, else "ugatit"; and the method's own, as
-    "light", "pytorch" and "tensorflow" are U-GAT-IT's. Raises `ValueError` for another word.
+    `variant`: words separated by commas: one of METHODS; and the method's own, which do without its
+    name: "light", "pytorch" and "tensorflow" are U-GAT-IT's, "drit++" is DRIT's. Raises
+    `ValueError` for another word.
     """
     words = variant.split(",") if variant else []
-    name = next((word for word in words if word in METHODS), "ugatit")
+    name = _method_of(words)
     variants = find_variants(name)
     known: dict[str, dict[str, Any]] = {name: {}} | variants
     for word in words:
@@ -35,11 +36,18 @@ def get_config(variant: str = "") -> ConfigDict:
     return config.lock()
 
 
+def _method_of(words: list[str]) -> str:
+    """Return the method that a word names, else one that a word is a variant of, else U-GAT-IT."""
+    named = [word for word in words if word in METHODS]
+    known = [name for word in words for name in METHODS if word in find_variants(name)]
+    return next(iter(named + known), "ugatit")
+
+
 def shared() -> ConfigDict:
     """Return the fields that all methods have, with the values of U-GAT-IT's paper."""
     config = ConfigDict()
 
-    # What is trained: "ugatit", "cyclegan", "unit", "munit".
+    # What is trained: "ugatit", "cyclegan", "unit", "munit", "drit".
     config.method = "ugatit"
     # What a new training begins from, with new optimisers and step 0: a run, an export, the model
     # "emoji" that comes with the program, or a file of the authors' weights. "": from nothing.

@@ -18,6 +18,7 @@ METHODS = {
     "cyclegan": ("ugatit_jax.methods.cyclegan_fields", "ugatit_jax.methods.cyclegan:CycleGAN"),
     "unit": ("ugatit_jax.methods.unit_fields", "ugatit_jax.methods.unit:UNIT"),
     "munit": ("ugatit_jax.methods.munit_fields", "ugatit_jax.methods.munit:MUNIT"),
+    "drit": ("ugatit_jax.methods.drit_fields", "ugatit_jax.methods.drit:DRIT"),
 }
 
 

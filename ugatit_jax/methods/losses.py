@@ -111,6 +111,26 @@ def cam(source_logits: Array, target_logits: Array) -> Array:
     return cross_entropy(source_logits, 1) + cross_entropy(target_logits, 0)
 
 
+def kl_divergence(mean: Array, log_variance: Array) -> Array:
+    """Kullback-Leibler divergence of normal distributions from N(0, 1), the mean over pictures.
+
+    Both [N, S], of S independent components, whose divergences are added up.
+    """
+    of_components = jnp.square(mean) + jnp.exp(log_variance) - log_variance - 1
+    return 0.5 * of_components.sum(-1).mean()
+
+
+def mode_seeking(first: Array, second: Array, style: Array, other_style: Array) -> Array:
+    """Likeness of two pictures made in two styles, for how much these differ (Mao et al., 2019).
+
+    Pictures [N, H, W, 3], styles [N, S]. It is 1 / (ratio + 1e-5), the mean over pairs, with the
+    ratio of the mean absolute difference of two pictures to that of their styles.
+    """
+    of_pictures = jnp.abs(first - second).mean((1, 2, 3))
+    of_styles = jnp.abs(style - other_style).mean(1)
+    return (1 / (of_pictures / of_styles + 1e-5)).mean()
+
+
 # --- Their sum ----------------------------------------------------------------------------------
 
 

@@ -40,6 +40,7 @@ class Log:
             disable=self._silent,
         )
         self._first = start + 1
+        self._metrics: dict[str, jax.Array] = {}  # the last of each since they were written
         self._since = (start, time.monotonic())
         self._batch_size = train.batch_size
         self._schedules = method.schedules(train)
@@ -56,14 +57,16 @@ class Log:
     ) -> None:
         """Count a finished step; every so many steps, check and write its metrics.
 
+        And those of the steps before it that are not its own: of players whose turn it was not.
         Raises `FloatingPointError`, with the name of the first metric that is not finite.
         """
         self._bar.update()
+        self._metrics |= metrics
         due = step % self._every == 0
         if not (due or force or step == self._first):
             return
         # The metrics say nothing of the last update: with it, a saved state is known to be sound.
-        found = jax.device_get({**metrics, **parameter_norms(state.params)})
+        found = jax.device_get({**self._metrics, **parameter_norms(state.params)})
         values = {name: float(value) for name, value in found.items()}
         check_finite(values, step)
         shown = {
@@ -76,6 +79,7 @@ class Log:
             values |= rates | self._method.watch(state.params)
             values |= learning_rates(self._schedules, state.optimizers)
             self._events.writer.write_scalars(step, values)
+            self._metrics = {}
             shown["img/s"] = f"{rates['images_per_second']:.3g}"
             if force:
                 self._events.send()
@@ -109,10 +113,9 @@ class Log:
         (since_step, since), now = self._since, time.monotonic()
         self._since = (step, now)
         rate = (step - since_step) / max(now - since, 1e-9)
-        # One picture per domain: `images` counts both.
         return {
             "steps_per_second": rate,
-            "images_per_second": 2 * rate * self._batch_size,
+            "images_per_second": len(self._method.inputs) * rate * self._batch_size,
         }
 
 
