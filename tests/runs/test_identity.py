@@ -247,7 +247,7 @@ def test_every_start_is_recorded(tmp_path: Path, tiny_config: Callable[[], Confi
     config = tiny_config()
     record_start(tmp_path, config, None, 0)
     config.train.steps = 7
-    identity = Identity.of(config, {"train_a": {"count": 1, "sha256": "x"}}, None, {})
+    identity = Identity.of(config, {"train_a": {"count": 1, "sha256": "x"}}, None, {}, {})
     record_start(tmp_path, config, identity, 3)
     assert different_fields(load_config(tmp_path / "config.json"), config) == {}
     record = json.loads((tmp_path / "run.json").read_text())

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 METHODS = {
     "ugatit": ("ugatit_jax.methods.ugatit_fields", "ugatit_jax.methods.ugatit:UGATIT"),
     "cyclegan": ("ugatit_jax.methods.cyclegan_fields", "ugatit_jax.methods.cyclegan:CycleGAN"),
+    "aggan": ("ugatit_jax.methods.aggan_fields", "ugatit_jax.methods.aggan:AGGAN"),
+    "cartoongan": (
+        "ugatit_jax.methods.cartoongan_fields",
+        "ugatit_jax.methods.cartoongan:CartoonGAN",
+    ),
 }
 
 

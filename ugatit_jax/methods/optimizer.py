@@ -46,16 +46,18 @@ def select_kernels(params: Any) -> Any:
     return jax.tree.map_with_path(lambda path, _: path[-1].key == "kernel", params)
 
 
-def learning_rate(train: ConfigDict) -> optax.Schedule:
+def learning_rate(
+    train: ConfigDict, steps: int | None = None, rate: float | None = None
+) -> optax.Schedule:
     """Return the rate by count of finished steps: constant for a half, then linearly to 0.
 
     With n steps and h = n // 2, step s (from 1) has rate·min(1, 1 - (s - h) / h), never below 0.
-    The rate is that of the config's section `train`, scaled by its rule for the batch size.
+    Steps and rate are those of the config's section `train`, or others of a part of the training;
+    the rate is scaled by the section's rule for the batch size.
     """
-    half = max(train.steps // 2, 1)
-    rate = train.learning_rate * LEARNING_RATE_SCALING[train.learning_rate_scaling](
-        train.batch_size
-    )
+    half = max((train.steps if steps is None else steps) // 2, 1)
+    rate = train.learning_rate if rate is None else rate
+    rate *= LEARNING_RATE_SCALING[train.learning_rate_scaling](train.batch_size)
 
     def schedule(count: Array) -> Array:
         return rate * jnp.clip(1 - (count + 1 - half) / half, 0.0, 1.0)
