@@ -1,6 +1,7 @@
 """AGGAN against the same networks and losses written in PyTorch; its two phases."""
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,14 @@ from pytorch_golden import nhwc
 
 from ugatit_jax.config.checks import check_config
 from ugatit_jax.config.fields import get_config
+from ugatit_jax.config.records import save_config
 from ugatit_jax.console.errors import InputError
 from ugatit_jax.inference.translator import Translator
 from ugatit_jax.methods import build_method
 from ugatit_jax.methods.method import Context, shapes
+from ugatit_jax.methods.state import create_state
 from ugatit_jax.models.attention_network import AttentionNetwork
+from ugatit_jax.runs.checkpoints import open_checkpoints, save
 from ugatit_jax.training.loop import train
 from ugatit_jax.training.step import gradients
 from ugatit_jax.translate import main as translate
@@ -198,6 +202,39 @@ def test_losses_and_gradients_are_those_of_pytorch() -> None:
         torch_layers.compare(grads, theirs)
 
 
+def test_its_masks_can_be_looked_at(tmp_path: Path) -> None:
+    config = make_config()
+    method = build_method(config)
+    rng = np.random.default_rng(0)
+    state = jax.tree.map(
+        lambda x: jnp.asarray(rng.normal(scale=0.2, size=x.shape), x.dtype),
+        jax.eval_shape(partial(create_state, method, config.train, config.seed)),
+    )
+    run = tmp_path / "run"
+    run.mkdir()
+    save_config(config, run / "config.json")
+    with open_checkpoints(run, config.checkpoint) as checkpoints:
+        save(checkpoints, method, state)
+    picture = rng.integers(0, 256, (16, 16, 3), np.uint8)
+    Image.fromarray(picture).save(tmp_path / "x.png")
+    found = Translator.load(run).details(picture, "b2a", cycle=True)
+    mask = found.looks["attention"]
+    assert mask.shape == (16, 16) and 0 < mask.min() < mask.max() < 1
+    # What attention leaves alone stays: the translation is nearer to it by the mask's share.
+    groups = {name: state.params[name] for name in method.translating}
+    weights = method.select(groups, "b2a")
+    x = picture[None] / np.float32(127.5) - 1
+    made = np.asarray(method.generator.apply({"params": weights["generator"]}, x))[0]
+    expected = x[0] + mask[..., None] * (made - x[0])
+    np.testing.assert_allclose(found.picture, (expected + 1) * 127.5, atol=0.51)
+    out, flags = tmp_path / "out", ["--attention", "--direction=b2a"]
+    assert translate([str(run), str(tmp_path / "x.png"), f"--out={out}", *flags]) == 0
+    with np.load(out / "attention" / "x.npz") as arrays:
+        assert [*arrays] == ["generator"]
+        np.testing.assert_allclose(arrays["generator"], mask, atol=1e-6)
+    assert np.asarray(Image.open(out / "attention" / "x.png")).ndim == 3
+
+
 # --- A training of four steps, two of which learn attention ---------------------------------------
 
 
@@ -225,29 +262,15 @@ def run(pictures: Path, compiled_once: None, tmp_path_factory: pytest.TempPathFa
     return workdir
 
 
+@pytest.mark.slow
 def test_attention_is_frozen_when_it_is_learned(run: Path) -> None:
     others = {"generator_a2b", "generator_b2a", "discriminator_a", "discriminator_b"}
     assert phases.moved(run, 2) == others | {"attention_a", "attention_b"}
     assert phases.moved(run, 3) == others
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_across_the_phases_to_the_same_bits(
     run: Path, pictures: Path, tmp_path: Path
 ) -> None:
     phases.assert_goes_on_alike(training_config(pictures), run, step=1, copy=tmp_path / "run")
-
-
-def test_its_masks_can_be_looked_at(run: Path, tmp_path: Path) -> None:
-    translator = Translator.load(run)
-    picture = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
-    Image.fromarray(picture).save(tmp_path / "x.png")
-    for way in ("a2b", "b2a"):
-        found = translator.details(picture, way, cycle=True)
-        mask = found.looks["attention"]
-        assert mask.shape == (16, 16) and 0 < mask.min() <= mask.max() < 1
-    out = tmp_path / "out"
-    flags = ["--attention", "--direction=b2a"]
-    assert translate([str(run), str(tmp_path / "x.png"), f"--out={out}", *flags]) == 0
-    with np.load(out / "attention" / "x.npz") as arrays:
-        np.testing.assert_allclose(arrays["generator"], mask, atol=1e-6)
-    assert np.asarray(Image.open(out / "attention" / "x.png")).ndim == 3
