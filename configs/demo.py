@@ -31,6 +31,22 @@ SMALL = {
         "model.discriminator_layers": 3,
         "model.content_discriminator_layers": 1,
     },
+    "aggan": {
+        "model.base_width": 24,
+        "model.attention_width": 16,
+        "model.discriminator_width": 24,
+        "model.residual_blocks": 3,
+        "train.learning_rate": 2e-4,
+        "train.attention_steps": 1_200,
+    },
+    "cartoongan": {
+        "model.base_width": 24,
+        "model.discriminator_width": 16,
+        "model.residual_blocks": 3,
+        "train.batch_size": 1,
+        "train.learning_rate": 2e-4,
+        "train.content_steps": 400,
+    },
 }
 
 

@@ -57,14 +57,18 @@ def bucket() -> Iterator[Store]:
 
 @pytest.fixture(scope="module")
 def compiled_once() -> Iterator[None]:
-    """For files whose trainings all take one step: to compile it is half of a training's time."""
+    """For files whose trainings all take one step, or one for each phase.
+
+    To compile it is half of a training's time.
+    """
     from ugatit_jax.training.loop import TrainSteps  # imports much that few tests need
 
-    compile_step, compiled = TrainSteps.compile, []
+    compile_step, compiled = TrainSteps.compile, {}
 
-    def compile_once(*args: Any) -> jax.stages.Compiled:
-        compiled[:] = compiled or [compile_step(*args)]
-        return compiled[0]
+    def compile_once(steps: TrainSteps, phase: str, *args: Any) -> jax.stages.Compiled:
+        if phase not in compiled:
+            compiled[phase] = compile_step(steps, phase, *args)
+        return compiled[phase]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TrainSteps, "compile", compile_once)

@@ -144,7 +144,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     todo = still_to_do(jobs, made, record, args.overwrite)
     failed: list[InputError] = []
     if todo:
-        if options.attention and not is_exported(args.run_dir):
+        if options.attention and translator.method.judges and not is_exported(args.run_dir):
             target = args.direction[-1]
             judge = DiscriminatorAttention.load(args.run_dir, target, translator.step)
         failed = FileTranslator(translator, options, made, record, judge, style)(todo)

@@ -10,7 +10,7 @@ from similarity import noise, ssim_by_tensorflow
 
 from benchmarks.fidelity import torch_fidelity
 from ugatit_jax.data.datasets import Domain
-from ugatit_jax.evaluation.report import notes, tables
+from ugatit_jax.evaluation.report import about, notes, tables
 from ugatit_jax.evaluation.scores import PictureSet, order, score
 from ugatit_jax.metrics.kid import block_kid
 from ugatit_jax.metrics.similarity import colour_difference
@@ -187,3 +187,12 @@ def test_notes_say_what_does_not_compare(sets: dict[str, PictureSet]) -> None:
     assert "under 2,048" in text and "some row has 15" in text
     assert "figures are of Inception's features, not these" in text
     assert "not these" not in notes_on(scores, FEATURES | {"extractor": "inception-v3"})
+
+
+def test_a_report_says_what_the_losses_of_a_training_looked_at() -> None:
+    network = {"network": "VGG16", "layer": "conv4_3", "sha256": "0123456789" * 6}
+    report = {"step": 7, "fixed": {"content": network}, "data": "x", "scored": {}}
+    assert about(report)[1] == (
+        "Trained with VGG16's conv4_3 for content, weights sha256 01234567…."
+    )
+    assert len(about(report)) == len(about(report | {"fixed": {}})) + 1

@@ -12,6 +12,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 import safetensors.numpy
+import tiny_vgg
 from ml_collections import ConfigDict
 from PIL import Image
 from steps import first_state
@@ -39,6 +40,12 @@ TINY: dict[str, dict[str, Any]] = {
     "drit": SMALL
     | {"model.discriminator_layers": 1, "model.discriminator_scales": 2}
     | {"model.content_discriminator_layers": 0},
+    "aggan": SMALL
+    | {"model.attention_width": 4, "model.discriminator_width": 4, "model.discriminator_layers": 2}
+    | {"train.attention_steps": 2, "loss.pool": 12},
+    "cartoongan": SMALL
+    | {"model.discriminator_width": 4, "train.content_steps": 2, "loss.pool": 12}
+    | {"loss.content_network": "tiny"},
 }
 STEPS = 4
 FEATURES = "efficientnet-lite0"
@@ -67,6 +74,8 @@ def make_config(name: str, pictures: Path) -> ConfigDict:
         "checkpoint.keep": STEPS,
     }
     config.update_from_flattened_dict(common | TINY[name])
+    if "content_network" in config.loss:
+        config.loss.content_network = str(tiny_vgg.save(pictures.parent / "vgg16.pth"))
     return config
 
 

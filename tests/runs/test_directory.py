@@ -61,7 +61,7 @@ def test_a_killed_training_leaves_no_lock(tmp_path: Path) -> None:
 def identity(tiny_config: Callable[[], ConfigDict]) -> Identity:
     config = tiny_config()
     features = {"extractor": "inception-v3", "sha256": "0"}
-    return Identity.of(config, open_dataset(config.data).fingerprints(), features, {})
+    return Identity.of(config, open_dataset(config.data).fingerprints(), features, {}, {})
 
 
 def test_what_a_run_was_is_known_at_its_next_start(

@@ -204,6 +204,25 @@ def test_other_features_are_told() -> None:
         assert Identity({}, {}, now, {}).differences(Identity({}, {}, then, {})) == said
 
 
+def test_other_networks_that_losses_look_at_are_told() -> None:
+    one, other = ({"network": "VGG16", "layer": "conv4_3", "sha256": x * 64} for x in "12")
+    for now, then, said in (
+        ({"content": one}, {"content": one}, []),
+        (
+            {"content": one},
+            {"content": other},
+            [
+                "content is told by VGG16 (SHA-256 11111111…) and was by VGG16 (SHA-256 22222222…)",
+            ],
+        ),
+        ({}, {"content": one}, ["content is told by nothing and was by VGG16 (SHA-256 11111111…)"]),
+    ):
+        was, is_now = Identity({}, {}, None, {}, then), Identity({}, {}, None, {}, now)
+        assert is_now.differences(was) == said
+    before_there_were = {"config": {}, "pictures": {}, "features": None, "broken": {}}
+    assert Identity.from_json(before_there_were).fixed == {}
+
+
 def test_a_file_keeps_an_identity(run: Run) -> None:
     workdir, config = run
     with contextlib.ExitStack() as until_the_end:
@@ -247,7 +266,7 @@ def test_every_start_is_recorded(tmp_path: Path, tiny_config: Callable[[], Confi
     config = tiny_config()
     record_start(tmp_path, config, None, 0)
     config.train.steps = 7
-    identity = Identity.of(config, {"train_a": {"count": 1, "sha256": "x"}}, None, {})
+    identity = Identity.of(config, {"train_a": {"count": 1, "sha256": "x"}}, None, {}, {})
     record_start(tmp_path, config, identity, 3)
     assert different_fields(load_config(tmp_path / "config.json"), config) == {}
     record = json.loads((tmp_path / "run.json").read_text())

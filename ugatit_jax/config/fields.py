@@ -47,7 +47,7 @@ def shared() -> ConfigDict:
     """Return the fields that all methods have, with the values of U-GAT-IT's paper."""
     config = ConfigDict()
 
-    # What is trained: "ugatit", "cyclegan", "unit", "munit", "drit".
+    # What is trained: "ugatit", "cyclegan", "unit", "munit", "drit", "aggan", "cartoongan".
     config.method = "ugatit"
     # What a new training begins from, with new optimisers and step 0: a run, an export, the model
     # "emoji" that comes with the program, or a file of the authors' weights. "": from nothing.

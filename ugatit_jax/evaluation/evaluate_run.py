@@ -21,6 +21,7 @@ from ugatit_jax.evaluation.scores import PictureSet, Scores, score
 from ugatit_jax.inference.translator import Translator
 from ugatit_jax.metrics.features import open_extractor
 from ugatit_jax.runs.checkpoints import describe_checkpoint
+from ugatit_jax.runs.directory import read_identity
 from ugatit_jax.runs.exports import is_exported
 from ugatit_jax.runs.steps import Step
 from ugatit_jax.viewing.visualize import save_png
@@ -59,6 +60,7 @@ def evaluate_run(
     translator = Translator.load(run_dir, step)
     checkpoint = None if is_exported(run_dir) else describe_checkpoint(run_dir, translator.step)
     run = load_config(run_dir / "config.json")
+    identity = None if checkpoint is None else read_identity(run_dir)
     config = run.data
     # A number may name the best step, too; the newest was not chosen.
     is_best = checkpoint is not None and "best" in checkpoint["is"]
@@ -83,6 +85,7 @@ def evaluate_run(
         "parameters": sum(x.size for x in jax.tree.leaves(next(iter(translator.weights.values())))),
         "step": translator.step,
         "checkpoint": checkpoint,
+        "fixed": identity.fixed if identity else {},
         "chosen_on_these_pictures": chosen and not held_out,
         "data": config.source,
         "image_size": list(translator.image_size),

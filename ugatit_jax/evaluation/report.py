@@ -62,6 +62,11 @@ def about(report: Report) -> list[str]:
         )
     elif "step" in report:
         lines.append(f"An export of step {report['step']:,}.")
+    for what, network in report.get("fixed", {}).items():
+        lines.append(
+            f"Trained with {network['network']}'s {network['layer']} for {what}, weights sha256 "
+            f"{network['sha256'][:8]}…."
+        )
     data = report["data"] if isinstance(report["data"], str) else " · ".join(report["data"])
     size = "{1} × {0} px".format(*report["image_size"]) if "image_size" in report else "as they are"
     scored = ", ".join(f"{name} {_count(**count)}" for name, count in report["scored"].items())

@@ -19,6 +19,11 @@ METHODS = {
     "unit": ("ugatit_jax.methods.unit_fields", "ugatit_jax.methods.unit:UNIT"),
     "munit": ("ugatit_jax.methods.munit_fields", "ugatit_jax.methods.munit:MUNIT"),
     "drit": ("ugatit_jax.methods.drit_fields", "ugatit_jax.methods.drit:DRIT"),
+    "aggan": ("ugatit_jax.methods.aggan_fields", "ugatit_jax.methods.aggan:AGGAN"),
+    "cartoongan": (
+        "ugatit_jax.methods.cartoongan_fields",
+        "ugatit_jax.methods.cartoongan:CartoonGAN",
+    ),
 }
 
 

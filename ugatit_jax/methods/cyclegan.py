@@ -16,13 +16,12 @@ from jax import Array
 from jax.typing import DTypeLike
 from ml_collections import ConfigDict
 
-from ugatit_jax.console.errors import InputError
 from ugatit_jax.methods import losses, pool, rules
 from ugatit_jax.methods.interleaving import deinterleave, interleave
 from ugatit_jax.methods.losses import weighted_sum
 from ugatit_jax.methods.method import Batch, Context, Method, Params, Player, Terms
 from ugatit_jax.models import INITIALIZERS, compute_dtype, rematerialized
-from ugatit_jax.models.patch_discriminator import PatchDiscriminator, minimum_size
+from ugatit_jax.models.patch_discriminator import PatchDiscriminator
 from ugatit_jax.models.resnet import ResnetGenerator
 
 _RULES = (
@@ -68,13 +67,7 @@ class CycleGAN(Method):
     def check(cls, config: ConfigDict) -> None:
         """Raise `InputError` for the first field whose value cannot work."""
         rules.check(config, _RULES)
-        size, layers = tuple(config.data.image_size), config.model.discriminator_layers
-        if min(size) < minimum_size(layers):
-            raise InputError(
-                f"config.data.image_size is {size}, too small for discriminators of {layers} "
-                f"layers, which take {minimum_size(layers)} px; take fewer "
-                "(config.model.discriminator_layers), or larger pictures"
-            )
+        rules.check_patches(config)
 
     @classmethod
     def architecture(cls, config: ConfigDict) -> set[str]:

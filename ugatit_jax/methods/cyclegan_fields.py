@@ -9,7 +9,8 @@ FIELDS: dict[str, Any] = {
     "model.residual_blocks": 0,
     # Convolutions of stride 2 of a discriminator; 3 see patches of 70 px.
     "model.discriminator_layers": 3,
-    # First weights: "normal", N(0, 0.02), or "uniform", U(±1/sqrt(fan_in)).
+    # First weights: "normal", N(0, 0.02); "truncated_normal", cut off at two deviations; or
+    # "uniform", U(±1/sqrt(fan_in)).
     "model.initializer": "normal",
     # Weights of the terms of the objective; that of identity is a share of that of cycle.
     "loss.adversarial": 1.0,

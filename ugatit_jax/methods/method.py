@@ -183,6 +183,13 @@ class Method(abc.ABC):
         """Return arrays that losses need and nothing moves, such as a trained network's."""
         return ()
 
+    def describe_fixed(self) -> dict[str, dict[str, str]]:
+        """Return what `fixed` holds, for a run's record, {what for: {'network', 'sha256', …}}.
+
+        A run whose losses look at other networks than they did is another run.
+        """
+        return {}
+
     @property
     def split(self) -> dict[tuple[str, ...], int]:
         """Return the parameters whose rows lie over the mesh's axis 'model', and their rows.

@@ -46,14 +46,17 @@ def select_kernels(params: Any) -> Any:
     return jax.tree.map_with_path(lambda path, _: path[-1].key == "kernel", params)
 
 
-def learning_rate(train: ConfigDict) -> optax.Schedule:
+def learning_rate(
+    train: ConfigDict, steps: int | None = None, rate: float | None = None
+) -> optax.Schedule:
     """Return the rate by count of finished steps: constant for a half, then linearly to 0.
 
     With n steps and h = n // 2, step s (from 1) has rate·min(1, 1 - (s - h) / h), never below 0.
-    The rate is that of the config's section `train`, scaled by its rule for the batch size.
+    Steps and rate are those of the config's section `train`, or others of a part of the training;
+    the rate is scaled by the section's rule for the batch size.
     """
-    half = max(train.steps // 2, 1)
-    rate = base_rate(train)
+    half = max((train.steps if steps is None else steps) // 2, 1)
+    rate = base_rate(train, rate)
 
     def schedule(count: Array) -> Array:
         return rate * jnp.clip(1 - (count + 1 - half) / half, 0.0, 1.0)
@@ -72,7 +75,10 @@ def halving_rate(train: ConfigDict) -> optax.Schedule:
     return schedule
 
 
-def base_rate(train: ConfigDict) -> float:
-    """Return the rate of a training's first steps, scaled by its rule for the batch size."""
+def base_rate(train: ConfigDict, rate: float | None = None) -> float:
+    """Return the rate of a training's first steps, scaled by its rule for the batch size.
+
+    rate: for a batch of one picture; None: the config's.
+    """
     rule = LEARNING_RATE_SCALING[train.learning_rate_scaling]
-    return float(train.learning_rate * rule(train.batch_size))
+    return float((train.learning_rate if rate is None else rate) * rule(train.batch_size))

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from ugatit_jax.console.errors import InputError
+from ugatit_jax.models.patch_discriminator import minimum_size
 
 
 class Rule(NamedTuple):
@@ -40,3 +41,14 @@ def check(config: ConfigDict, rules: Iterable[Rule]) -> None:
             value = (config[section] if section else config)[name]
             if not rule.passes(value):
                 raise InputError(f"config.{field} is {value!r}; it must be {rule.wanted}")
+
+
+def check_patches(config: ConfigDict) -> None:
+    """Raise `InputError` if pictures are too small for PatchGANs of so many layers."""
+    size, layers = tuple(config.data.image_size), config.model.discriminator_layers
+    if min(size) < minimum_size(layers):
+        raise InputError(
+            f"config.data.image_size is {size}, too small for discriminators of {layers} "
+            f"layers, which take {minimum_size(layers)} px; take fewer "
+            "(config.model.discriminator_layers), or larger pictures"
+        )

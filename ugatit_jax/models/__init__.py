@@ -27,7 +27,11 @@ __all__ = [
     "rematerialized",
 ]
 
-INITIALIZERS = {"normal": nn.initializers.normal(0.02), "uniform": fan_in_uniform}
+INITIALIZERS = {
+    "normal": nn.initializers.normal(0.02),
+    "truncated_normal": nn.initializers.truncated_normal(0.02),  # cut off at two deviations
+    "uniform": fan_in_uniform,
+}
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
 
+from ugatit_jax.models.conventions import Conventions
 from ugatit_jax.models.layers import Conv, Initializer
-from ugatit_jax.models.normalization import instance_normalize
+from ugatit_jax.models.normalization import InstanceNorm
 
 
 class PatchDiscriminator(nn.Module):
@@ -20,6 +21,9 @@ class PatchDiscriminator(nn.Module):
 
     base_width: int = 64
     layers: int = 3  # those of stride 2; two of stride 1 follow
+    normalize: bool = True  # instances, after each convolution but the first and the last
+    normalize_first: bool = False  # after the first, too
+    affine: bool = False  # a learned gamma and beta after every normalisation
     kernel_init: Initializer = nn.initializers.normal(0.02)
     dtype: DTypeLike = jnp.float32
 
@@ -39,10 +43,13 @@ class PatchDiscriminator(nn.Module):
             kernel_init=self.kernel_init,
             dtype=self.dtype,
         )
+        conventions = Conventions(affine_instance_norm=self.affine)
         for i in range(self.layers + 1):
             width = self.base_width * min(2**i, 8)
             x = conv(width, stride=2 if i < self.layers else 1, name=f"conv_{i}")(x)
-            x = nn.leaky_relu(x if i == 0 else instance_normalize(x), negative_slope=0.2)
+            if self.normalize and (i > 0 or self.normalize_first):
+                x = InstanceNorm(conventions, name=f"norm_{i}")(x)
+            x = nn.leaky_relu(x, negative_slope=0.2)
         logits = conv(1, name="logit")(x)[..., 0]
         return logits.astype(jnp.promote_types(self.dtype, jnp.float32))
 

@@ -16,7 +16,7 @@ from ugatit_jax.models.layers import (
     ResidualBlock,
     apply_in_turn,
 )
-from ugatit_jax.models.normalization import instance_normalize
+from ugatit_jax.models.normalization import InstanceNorm
 
 
 class ResnetGenerator(nn.Module):
@@ -28,6 +28,7 @@ class ResnetGenerator(nn.Module):
 
     base_width: int = 64
     residual_blocks: int = 9
+    affine: bool = False  # a learned gamma and beta after every normalisation
     kernel_init: Initializer = nn.initializers.normal(0.02)
     dtype: DTypeLike = jnp.float32
 
@@ -37,22 +38,23 @@ class ResnetGenerator(nn.Module):
 
         Returns pictures [N, H, W, 3] in (-1, 1), in float32 at least.
         """
-        width = self.base_width
+        width, conventions = self.base_width, Conventions(affine_instance_norm=self.affine)
         # A bias does nothing before an instance normalisation, but the authors' files have them.
         conv: Callable[..., nn.Module] = functools.partial(
             Conv, use_bias=True, kernel_init=self.kernel_init, dtype=self.dtype
         )
 
-        x = nn.relu(instance_normalize(conv(width, 7, padding=3, name="down_0")(x)))
+        x = conv(width, 7, padding=3, name="down_0")(x)
+        x = nn.relu(InstanceNorm(conventions, name="down_norm_0")(x))
         for i in (1, 2):
             down = conv(
                 width * 2**i, 3, stride=2, padding=1, padding_mode="constant", name=f"down_{i}"
             )
-            x = nn.relu(instance_normalize(down(x)))
-        block = ResidualBlock(conv, Conventions(), parent=None)
+            x = nn.relu(InstanceNorm(conventions, name=f"down_norm_{i}")(down(x)))
+        block = ResidualBlock(conv, conventions, parent=None)
         x = apply_in_turn(self, block, "block", self.residual_blocks, x)
         for i in (0, 1):
             up = DoublingConv(width * 2 ** (1 - i), self.kernel_init, self.dtype, name=f"up_{i}")
-            x = nn.relu(instance_normalize(up(x)))
+            x = nn.relu(InstanceNorm(conventions, name=f"up_norm_{i}")(up(x)))
         x = conv(3, 7, padding=3, name="to_rgb")(x)
         return jnp.tanh(x.astype(jnp.promote_types(self.dtype, jnp.float32)))

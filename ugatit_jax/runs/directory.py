@@ -2,7 +2,7 @@
 
 config.json            the config of the newest start
 run.json               a record per start: date, step, command, versions, git revision, devices; and
-                       what the run is: fields, pictures, what KID looks at
+                       what the run is: fields, pictures, what KID and losses look at
 checkpoints/STEP/      see `checkpoints.py`
 samples/  events.*     what the training writes for people to look at
 """
@@ -73,7 +73,7 @@ def prepare_run(workdir: AnyPath, config: ConfigDict) -> Before | None:
             f"the run in {workdir} has another architecture: {fields}; "
             "take the values that it had, or another --workdir"
         )
-    return Before(before, _read_identity(workdir / "run.json"))
+    return Before(before, read_identity(workdir))
 
 
 def record_start(
@@ -157,17 +157,22 @@ def check_format(workdir: AnyPath) -> None:
         read_description(workdir / "run.json", FORMAT)
 
 
-def _is_complete(checkpoint: AnyPath) -> bool:
-    # A bucket's folders cannot be renamed: orbax marks there what it renames elsewhere.
-    return isinstance(checkpoint, Path) or (checkpoint / "commit_success.txt").exists()
+def read_identity(workdir: AnyPath) -> Identity | None:
+    """Return what a run was at its newest start; None for one of an older program, or imported.
 
-
-def _read_identity(path: AnyPath) -> Identity | None:
+    Raises `InputError` if its record cannot be read.
+    """
+    path = workdir / "run.json"
     try:
         kept = json.loads(path.read_text()).get("identity") if path.exists() else None
         return kept and Identity.from_json(kept)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"cannot read {path} ({error!r}): restore the file") from None
+
+
+def _is_complete(checkpoint: AnyPath) -> bool:
+    # A bucket's folders cannot be renamed: orbax marks there what it renames elsewhere.
+    return isinstance(checkpoint, Path) or (checkpoint / "commit_success.txt").exists()
 
 
 def _git_revision() -> str | None:

@@ -1,7 +1,7 @@
 """What a run is, as one value: compared across processes, and with what the run was before."""
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from ml_collections import ConfigDict
@@ -15,13 +15,15 @@ class Identity:
 
     config: its fields, {'section.name': value}. pictures: {split: what `Domain.fingerprint` says}.
     features: what its KIDs look at, {'extractor', 'sha256'}; None: nothing. broken: the pictures
-    that were left out, as `datasets.find_broken` told them.
+    that were left out, as `datasets.find_broken` told them. fixed: the trained networks that its
+    losses look at, as `Method.describe_fixed` tells.
     """
 
     config: dict[str, Any]
     pictures: dict[str, dict[str, Any]]
     features: dict[str, Any] | None
     broken: dict[str, dict[str, str]]
+    fixed: dict[str, dict[str, str]] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -30,16 +32,20 @@ class Identity:
         pictures: dict[str, dict[str, Any]],
         features: dict[str, Any] | None,
         broken: dict[str, dict[str, str]],
+        fixed: dict[str, dict[str, str]],
     ) -> Self:
         """Return the identity of a training with a config."""
         # As JSON gives it back: lists for tuples.
         fields = {k: list(v) if isinstance(v, tuple) else v for k, v in flatten(config).items()}
-        return cls(fields, pictures, features, broken)
+        return cls(fields, pictures, features, broken, fixed)
 
     @classmethod
     def from_json(cls, kept: dict[str, Any]) -> Self:
         """Return what `to_json` kept. Raises `KeyError` or `TypeError` for anything else."""
-        return cls(kept["config"], kept["pictures"], kept["features"], kept["broken"])
+        config, pictures, features, broken = (
+            kept[name] for name in ("config", "pictures", "features", "broken")
+        )
+        return cls(config, pictures, features, broken, kept.get("fixed", {}))
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON can hold it."""
@@ -61,6 +67,12 @@ class Identity:
             )
             other = "another " if now == then else ""
             said.append(f"KID looks at {other}{now} and did at {then}")
+        for what, now, then in _changes(self.fixed, before.fixed):
+            named = [
+                f"{x['network']} (SHA-256 {x['sha256'][:8]}…)" if x else "nothing"
+                for x in (now, then)
+            ]
+            said.append(f"{what} is told by {named[0]} and was by {named[1]}")
         return said
 
 

@@ -57,6 +57,7 @@ def prepare(
         training = _identify(config, workdir, method, dataset, broken, before, changed)
         same["config"] = training.identity.config
         same["what KID looks at"] = training.identity.features
+        same["what losses look at"] = training.identity.fixed
     if errors := datasets.errors_of(broken):
         say("\n".join([f"left out {len(errors)} unreadable pictures:", *errors]))
     return training
@@ -90,9 +91,10 @@ def _identify(
     was = before.identity if before else None
     kid_curve = KidCurve.open(config.eval, config.data, method, dataset, workdir, was)
     features = kid_curve.features if kid_curve else None
-    identity = Identity.of(config, dataset.fingerprints(), features, broken)
+    fixed = method.describe_fixed()
+    identity = Identity.of(config, dataset.fingerprints(), features, broken, fixed)
     if before is not None and was is None:  # a program that knew its config alone
-        was = Identity.of(before.config, identity.pictures, features, broken)
+        was = Identity.of(before.config, identity.pictures, features, broken, fixed)
     if was and (differences := identity.differences(was)):
         if not changed:
             raise InputError(
