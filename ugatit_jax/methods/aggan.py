@@ -70,7 +70,12 @@ class AGGAN(Method):
     looks = ("attention",)
     phases = ("attention", "masked")
     shown = MappingProxyType(
-        {"D": "discriminator_b/adversarial", "G": "a2b/adversarial", "cycle": "a2b/cycle"}
+        {
+            "D": "discriminator_b/adversarial",
+            "G": "a2b/adversarial",
+            "cycle": "a2b/cycle",
+            "attended": "a2b/attended",
+        }
     )
 
     @classmethod
@@ -167,7 +172,8 @@ class AGGAN(Method):
     ) -> tuple[Array, Terms]:
         """Return L_adv + lambda_cyc L_cyc as one direction sees them, and the terms.
 
-        The cycle is that of both domains: each passes this direction once.
+        The cycle is that of both domains: each passes this direction once. 'attended' is how much
+        of the pictures is translated, from 0 to 1.
         """
         back, batch = BACK[way], context.batch
         source, target = way[0], way[-1]
@@ -189,7 +195,8 @@ class AGGAN(Method):
             },
         }
         weights = {"adversarial": self.weights.adversarial, "cycle": self.weights.cycle}
-        return weighted_sum(parts, weights)
+        total, terms = weighted_sum(parts, weights)
+        return total, terms | {"attended": first[way].masks.mean()}
 
     def pooled(self, first: dict[str, Translation]) -> Any:
         """Return the translations with their masks, by the domain that they look like."""
