@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-# How far apart two colours may be and still be of one fill, as standard deviations of a Gaussian, in
-# units of pictures in [-1, 1]: 15 levels of 255 in the input, and 60 in its translation, whose fills
-# have noise and gradients of their own.
+# How far apart colours of one fill may be, as standard deviations of Gaussians, in units of
+# pictures in [-1, 1]: 15 levels of 255 in the input, and 60 in its translation, whose fills have
+# noise and gradients of their own.
 OF_INPUT, OF_TRANSLATION = 15 / 127.5, 60 / 127.5
 
 
