@@ -3,8 +3,8 @@
     python -m benchmarks.sensitivity
 
 A perfect translator would score 0; each row says what a defect alone costs. And with a run,
-`--run RUN_DIR`, what its translations would score if the change that they made of their inputs were
-soft-thresholded afterwards.
+`--run RUN_DIR`, what its translations score as the network makes them, if the change that they make
+of their inputs is soft-thresholded, and if it is averaged by fills (`model.flatten`).
 """
 
 import argparse
@@ -26,6 +26,7 @@ from ugatit_jax.runs.checkpoints import restore_weights
 from ugatit_jax.runs.trained import open_model
 
 THRESHOLDS = (0, 12, 24, 38, 50, 64)  # of 255 levels
+RADII = (3, 5, 8)  # px
 
 
 def noisy(picture: np.ndarray, deviation: float) -> np.ndarray:
@@ -86,9 +87,15 @@ def main() -> None:
         return
     config, step, weights = restore_weights(open_model(args.run))
     config.model.soft_threshold = 0.0
-    translator = Translator(build_method(config, mapped=True), step, weights)
+    translators = {}
+    for radius in (0, *RADII):
+        config.model.flatten = radius
+        translators[radius] = Translator(build_method(config, mapped=True), step, weights)
     for direction, source, target in (("a2b", "A", "B"), ("b2a", "B", "A")):
-        translated = translator(pictures[source], direction)
+        for radius in RADII:
+            flat = translators[radius](pictures[source], direction)
+            row(f"{direction}, flattened within {radius} px", target, flat)
+        translated = translators[0](pictures[source], direction)
         for threshold in THRESHOLDS:
             both = zip(pictures[source], translated, strict=True)
             shrunk = [shrink(x, y, threshold) for x, y in both]

@@ -57,7 +57,8 @@ class UGATIT(Method):
     discriminators: dict[str, Discriminator]
     weights: ConfigDict  # the config's section `loss`
     image_size: tuple[int, int]
-    soft_threshold: float = 0.0  # of what a generator changes, when it translates
+    flatten: int = 0  # px; of what a generator changes, when it translates
+    soft_threshold: float = 0.0  # of that, then
 
     carried = ("spectral",)
     looks = ("attention",)
@@ -107,7 +108,14 @@ class UGATIT(Method):
             for scale in SCALES
         }
         height, width = config.data.image_size
-        return cls(generator, discriminators, config.loss, (height, width), model.soft_threshold)
+        return cls(
+            generator,
+            discriminators,
+            config.loss,
+            (height, width),
+            model.flatten,
+            model.soft_threshold,
+        )
 
     @property
     def any_size(self) -> bool:  # type: ignore[override]
@@ -322,7 +330,7 @@ class UGATIT(Method):
         self, weights: Any, pictures: Array, direction: str, styles: Array | None = None
     ) -> tuple[Array, dict[str, Array]]:
         """Translate, and show where the generator looked."""
-        generator = self.generator.clone(soft_threshold=self.soft_threshold)
+        generator = self.generator.clone(flatten=self.flatten, soft_threshold=self.soft_threshold)
         result = cast(Translation, generator.apply({"params": weights}, pictures))
         return result.image, {"attention": result.heatmap}
 

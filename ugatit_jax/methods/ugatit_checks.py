@@ -12,7 +12,7 @@ from ugatit_jax.models import INITIALIZERS, SKIPS, Conventions, minimum_size
 
 # What of `model` changes how a training begins or how pictures are finished, but not what its
 # parameters mean.
-_BESIDE = {"model.initializer", "model.rho_start", "model.soft_threshold"}
+_BESIDE = {"model.initializer", "model.rho_start", "model.flatten", "model.soft_threshold"}
 _RULES = (
     rules.at_least_one("model.base_width", "model.residual_blocks"),
     rules.not_negative(*(f"loss.{term}" for term in ("adversarial", "cycle", "identity", "cam"))),
@@ -20,6 +20,7 @@ _RULES = (
     rules.one_of("loss.kind", KINDS),
     rules.one_of("model.initializer", INITIALIZERS),
     rules.one_of("model.skip", SKIPS),
+    Rule(("model.flatten",), lambda v: 0 <= v <= 64, "from 0 to 64 px"),
     Rule(("model.soft_threshold",), lambda v: 0 <= v < 2, "in [0, 2)"),
     Rule(("model.rho_margin",), lambda v: 0 <= v < 1, "in [0, 1)"),
     Rule(("model.rho_start",), lambda v: 0 <= v <= 1, "in [0, 1]"),

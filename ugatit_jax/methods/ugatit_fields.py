@@ -22,8 +22,12 @@ FIELDS: dict[str, Any] = {
     # the paper; "full", the input, so that it begins near the identity, for domains that share
     # their layout; "low", the input's low frequencies alone.
     "model.skip": "none",
-    # With a skip, when pictures are translated, not in the losses: what is added is brought this
-    # much nearer to 0 first, in units of pictures in [-1, 1], so that flat colours stay flat.
+    # With a skip, when pictures are translated, not in the losses: what is added is averaged within
+    # a window of so many px to each side, over pixels of the same fill, so that fills are as flat
+    # as the input's. 0: is not. For drawings.
+    "model.flatten": 0,
+    # With a skip, when pictures are translated, and after that: what is added is brought this much
+    # nearer to 0, in units of pictures in [-1, 1], so that what hardly changes stays as it is.
     "model.soft_threshold": 0.0,
     # Spectral normalisation of the discriminators, all but their 1x1 convolutions.
     "model.spectral_norm": True,
@@ -73,7 +77,8 @@ PRESETS: dict[str, dict[str, Any]] = {
 # styles of drawing do, in minutes to hours on a CPU: docs/quality.md.
 OURS: dict[str, Any] = {
     "model.skip": "full",
-    "model.soft_threshold": 0.3,
+    "model.flatten": 5,
+    "model.soft_threshold": 0.03,
     "loss.cam": 10.0,
     "train.ema_decay": 0.999,
 }

@@ -13,6 +13,7 @@ from jax.typing import DTypeLike
 from ugatit_jax.models.attention import ClassAttention
 from ugatit_jax.models.conventions import Conventions
 from ugatit_jax.models.convolution import precision_of
+from ugatit_jax.models.flattening import flatten
 from ugatit_jax.models.layers import (
     Conv,
     Initializer,
@@ -68,6 +69,7 @@ class Generator(nn.Module):
     dtype: DTypeLike = jnp.float32
     split_over: str | None = None  # the mapped axis that shares the rows of the MLP's first layer
     skip: str = "none"  # of SKIPS: what of the input is added to the last convolution's result
+    flatten: int = 0  # px around, within which what is added to it is averaged by fills; 0: is not
     soft_threshold: float = 0.0  # of what is added to it, in the unit of pictures
 
     @nn.compact
@@ -105,6 +107,8 @@ class Generator(nn.Module):
         skipped = SKIPS[self.skip](pictures.astype(x.dtype))
         if skipped is None:
             return Translation(jnp.tanh(x), cam_logits, heatmap)
+        if self.flatten:
+            x = flatten(x, pictures, self.flatten)
         if self.soft_threshold:
             x = soft_threshold(x, self.soft_threshold)
         return Translation(skipped + x, cam_logits, heatmap)
