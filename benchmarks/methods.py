@@ -84,7 +84,7 @@ def train_one(args: argparse.Namespace, fields: Sequence[str], method: str, seed
     config = config_of(experiment, seed, fields)
     run_dir = args.out / f"{method}-{seed}"
     train = functools.partial(train_ours, experiment, config, fields, run_dir)
-    train_for(args.minutes, config, run_dir, functools.partial(our_step, config), train)
+    train_for(args.minutes, args.clock, config, run_dir, functools.partial(our_step, config), train)
 
 
 def split(folders: Sequence[Path], data: Path) -> None:

@@ -104,7 +104,7 @@ def train_one(args: argparse.Namespace, contestant: str, seed: int) -> None:
     else:
         step = our_step
         train = functools.partial(train_ours, experiment, config, args.set, run_dir)
-    train_for(args.minutes, config, run_dir, functools.partial(step, config), train)
+    train_for(args.minutes, args.clock, config, run_dir, functools.partial(step, config), train)
 
 
 if __name__ == "__main__":
