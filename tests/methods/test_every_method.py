@@ -1,6 +1,12 @@
-"""What every method must have, on tiny networks: a new one joins by a line of `TINY`."""
+"""What every method must have, on tiny networks: a new one joins by a line of `TINY`.
+
+To compile is what takes time here. So one short training of each method serves all its tests, its
+first state and its step are made once, and convolutions have the form that compiles fastest:
+tests/models/test_convolution.py holds it to the others.
+"""
 
 import dataclasses
+import functools
 import json
 import shutil
 from collections.abc import Iterator
@@ -13,6 +19,7 @@ import orbax.checkpoint as ocp
 import pytest
 import safetensors.numpy
 import tiny_vgg
+from jax.sharding import Mesh
 from ml_collections import ConfigDict
 from PIL import Image
 from steps import first_state
@@ -20,6 +27,7 @@ from steps import first_state
 from ugatit_jax import evaluate, plan, translate
 from ugatit_jax.config.fields import get_config
 from ugatit_jax.data import images
+from ugatit_jax.devices import sharding
 from ugatit_jax.devices.sharding import make_mesh, place_batch, replicated
 from ugatit_jax.inference import jobs
 from ugatit_jax.inference.exporting import export_run
@@ -28,6 +36,7 @@ from ugatit_jax.inference.options import Options
 from ugatit_jax.inference.translator import Translator
 from ugatit_jax.methods import METHODS, build_method
 from ugatit_jax.methods.method import Method
+from ugatit_jax.models import convolution
 from ugatit_jax.training.loop import TrainSteps, train
 
 SCALES = {"model.discriminator_layers": 2, "model.discriminator_scales": 2}
@@ -47,7 +56,7 @@ TINY: dict[str, dict[str, Any]] = {
     | {"model.discriminator_width": 4, "train.content_steps": 2, "loss.pool": 12}
     | {"loss.content_network": "tiny"},
 }
-STEPS = 4
+STEPS, SIZE = 4, (16, 16)
 FEATURES = "efficientnet-lite0"
 
 
@@ -61,10 +70,11 @@ def make_config(name: str, pictures: Path) -> ConfigDict:
     config = get_config(name)
     common = {
         "data.source": str(pictures),
-        "data.image_size": (32, 32),
+        "data.image_size": SIZE,
         "train.steps": STEPS,
         "train.batch_size": 8,
         "train.ema_decay": 0.5,
+        "train.remat": "convolutions",
         "log_every": 1,
         "samples.every": 2,
         "samples.count": 2,
@@ -79,26 +89,39 @@ def make_config(name: str, pictures: Path) -> ConfigDict:
     return config
 
 
-@pytest.fixture(scope="module")
-def compiled() -> Iterator[None]:
-    """Every step is compiled once, as whoever resumes in the same process need not again."""
-    compile_step, known = TrainSteps.compile, {}
+@pytest.fixture(scope="module", autouse=True)
+def made_once() -> Iterator[None]:
+    compile_step, create_on = TrainSteps.compile, sharding.create_on
+    steps: dict[Any, jax.stages.Compiled] = {}
+    states: dict[Any, Any] = {}
 
-    def compile_once(steps: Any, phase: str, *args: Any) -> jax.stages.Compiled:
-        key = type(steps._method), phase, steps._mesh.size, steps._train.accumulate
-        if key not in known:
-            known[key] = compile_step(steps, phase, *args)
-        return known[key]
+    def compile_once(training: Any, phase: str, *args: Any) -> jax.stages.Compiled:
+        key = type(training._method), phase, training._mesh.size
+        if key not in steps:
+            steps[key] = compile_step(training, phase, *args)
+        return steps[key]
+
+    def create_once(mesh: Mesh, create: functools.partial[Any], split: Any) -> Any:
+        key = type(create.args[0])
+        if key not in states:
+            states[key] = create_on(mesh, create, split)
+        return states[key]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TrainSteps, "compile", compile_once)
+        patch.setattr(sharding, "create_on", create_once)
+        patch.setattr(convolution, "choose_form", plain_form)
         yield
+
+
+def plain_form(height: int, width: int, kernel: tuple[int, ...], stride: int) -> convolution.Form:
+    return functools.partial(convolution.convolve_plainly, stride=stride)
 
 
 @pytest.fixture(scope="module", params=[*METHODS])
 def run(
     request: pytest.FixtureRequest,
-    compiled: None,
+    made_once: None,
     pictures: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Run:
@@ -107,6 +130,11 @@ def run(
     folder = tmp_path_factory.mktemp(request.param) / "run"
     assert train(config, folder) == STEPS
     return Run(config, build_method(config, mapped=True), folder)
+
+
+@pytest.fixture(scope="module")
+def translator(run: Run) -> Translator:
+    return Translator.load(run.folder)
 
 
 def arrays(folder: Path, step: int) -> dict[str, np.ndarray]:
@@ -119,12 +147,12 @@ def arrays(folder: Path, step: int) -> dict[str, np.ndarray]:
     return found
 
 
-def test_one_device_with_parts_and_remat_computes_what_eight_compute(run: Run) -> None:
+def test_one_device_with_parts_computes_what_eight_with_remat_compute(run: Run) -> None:
     method, train_of_eight = run.method, run.config.train
     config = run.config.copy_and_resolve_references()
-    config.train.accumulate, config.train.remat = 2, "all"
+    config.train.accumulate, config.train.remat = 2, "none"
     rng = np.random.default_rng(0)
-    noise = {x: rng.integers(0, 256, (8, 32, 32, 3), np.uint8) for x in method.inputs}
+    noise = {x: rng.integers(0, 256, (8, *SIZE, 3), np.uint8) for x in method.inputs}
     eight, one = make_mesh(), make_mesh(jax.devices()[:1])
     state = first_state(run.config, eight)
     state_of_one = jax.device_put(jax.device_get(state), replicated(one))
@@ -180,25 +208,22 @@ def test_it_samples_and_takes_its_kid(run: Run) -> None:
 
 
 def test_it_translates_files_and_exports_what_does_the_same(
-    run: Run, pictures: Path, tmp_path: Path
+    run: Run, translator: Translator, pictures: Path, tmp_path: Path
 ) -> None:
-    translator = Translator.load(run.folder)
     export_run(run.folder, tmp_path / "export")
     for way in run.method.directions:
         folder, out = pictures / f"test{way[0].upper()}", tmp_path / way
         command = [str(run.folder), str(folder), f"--out={out}", f"--direction={way}"]
         assert translate.main(command) == 0
         planned = jobs.plan([folder], out, Options(direction=way))
-        sources = np.stack(
-            [images.cover_resize(images.decode(x.source), (32, 32)) for x in planned]
-        )
+        sources = np.stack([images.cover_resize(images.decode(x.source), SIZE) for x in planned])
         numbered = [
             dataclasses.replace(translator.prepare(x), number=job.number)
             for x, job in zip(sources, planned, strict=True)
         ]
         ours = np.stack([x.picture for x in translator.translate(numbered, way)]).astype(int)
         written = np.stack([images.decode(job.outputs["translation"]) for job in planned])
-        np.testing.assert_allclose(written, ours, atol=1)
+        np.testing.assert_allclose(written.astype(int), ours, atol=1)
         assert np.abs(ours - sources).mean() > 1
 
         weights = safetensors.numpy.load_file(tmp_path / "export" / f"{way}.safetensors")
@@ -244,7 +269,11 @@ def refusal(command: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def test_random_styles_are_the_same_for_all_pictures(
-    run: Run, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    run: Run,
+    translator: Translator,
+    pictures: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     way = run.method.directions[0]
     folder, out = pictures / "testA", tmp_path / "out"
@@ -258,7 +287,6 @@ def test_random_styles_are_the_same_for_all_pictures(
     names = sorted(x.stem for x in folder.iterdir())
     expected = [f"{name}_style{k}.png" for name in names for k in (1, 2)]
     assert sorted(x.name for x in out.glob("*.png")) == expected
-    translator = Translator.load(run.folder)
     first = images.decode(folder / f"{names[0]}.png")
     found = []
     for k in (1, 2):
@@ -268,7 +296,7 @@ def test_random_styles_are_the_same_for_all_pictures(
         np.testing.assert_allclose(found[-1], ours, atol=1)
     assert np.abs(found[0] - found[1]).max() > 2
     grid = out / "styles" / "grid.png"
-    assert np.asarray(Image.open(grid)).shape[0] > len(names) * 32
+    assert np.asarray(Image.open(grid)).shape[0] > len(names) * SIZE[0]
     assert grid not in images.list_images(out)
     assert translate.main([*command, "--seed=3"]) == 0
     assert "0 pictures translated, 6 were there already" in capsys.readouterr().out
@@ -276,7 +304,11 @@ def test_random_styles_are_the_same_for_all_pictures(
 
 
 def test_a_pictures_style_is_that_of_the_domain_that_it_is_in(
-    run: Run, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    run: Run,
+    translator: Translator,
+    pictures: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     folder, other = pictures / "testA", pictures / "testB" / "0.png"
     command = [str(run.folder), str(folder), f"--out={tmp_path / 'out'}", f"--style={other}"]
@@ -285,10 +317,9 @@ def test_a_pictures_style_is_that_of_the_domain_that_it_is_in(
         assert "no styles" in said or "cannot tell a picture's style: take random" in said
         return
     assert translate.main(command) == 0
-    translator = Translator.load(run.folder)
     style = translator.encode_style(images.decode(other))
     weights = translator.weights["a2b"]
-    cut = images.to_float(images.cover_resize(images.decode(other), (32, 32))[None])
+    cut = images.to_float(images.cover_resize(images.decode(other), SIZE)[None])
     method = build_method(run.config)
     expected = jax.jit(lambda w, x: method.encode_style(w, x, "a2b"))(jax.device_get(weights), cut)
     np.testing.assert_allclose(style, expected[0], rtol=1e-4, atol=1e-6)
@@ -303,7 +334,7 @@ def test_a_pictures_style_is_that_of_the_domain_that_it_is_in(
     np.testing.assert_allclose(exported.encode_style(images.decode(other)), style, rtol=1e-5)
     program = jax.export.deserialize((tmp_path / "export" / "style.stablehlo").read_bytes())
     file = safetensors.numpy.load_file(tmp_path / "export" / "a2b.safetensors")
-    picture = images.cover_resize(images.decode(other), (32, 32))
+    picture = images.cover_resize(images.decode(other), SIZE)
     np.testing.assert_allclose(
         jax.jit(program.call)(file, picture[None])[0], style, rtol=1e-4, atol=1e-6
     )

@@ -1,6 +1,7 @@
 """UNIT and MUNIT against the same networks and losses written in PyTorch."""
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import pytorch_munit
+import tiny_vgg
 import torch
 from ml_collections import ConfigDict
 from pytorch_golden import nhwc
@@ -23,6 +25,7 @@ from ugatit_jax.training.step import gradients
 
 WIDTH, BLOCKS, STYLE, LAYERS, SCALES, SIZE = 4, 1, 3, 2, 2, (24, 20)
 NAMES = {"munit": weights.munit_names(BLOCKS), "unit": weights.unit_names(BLOCKS)}
+LAYER = "relu2_2"  # torchvision's features.8
 OF_JUDGES = weights.discriminator_names(LAYERS, SCALES)
 Nets = dict[str, Any]  # 'gen_a' and so on
 
@@ -83,6 +86,13 @@ def judging(nets: Nets, pictures: dict[str, Any], fakes: dict[str, Any]) -> torc
     return total
 
 
+def perceptual(vgg: Any, fake: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+    found, given = (
+        torch.nn.functional.instance_norm(tiny_vgg.features(vgg, x, 8)) for x in (fake, real)
+    )
+    return torch.mean((found - given) ** 2)
+
+
 def munit_losses(nets: Nets, pictures: dict[str, Any], noise: Any) -> tuple[Any, dict[str, Any]]:
     gen = {x: nets[f"gen_{x}"] for x in "ab"}
     absolute, other = torch.nn.L1Loss(), {"a": "b", "b": "a"}
@@ -99,6 +109,7 @@ def munit_losses(nets: Nets, pictures: dict[str, Any], noise: Any) -> tuple[Any,
         "style": {x: absolute(gen[x].enc_style(fake[x]).flatten(1), drawn[x]) for x in "ab"},
         "content": {x: absolute(again[x], content[x]) for x in "ab"},
         "cycle": {x: absolute(gen[x].decode(again[x], style[x]), pictures[x]) for x in "ab"},
+        "perceptual": {x: perceptual(nets["vgg"], fake[x], pictures[other[x]]) for x in "ab"},
     }
     return of_d, parts
 
@@ -119,6 +130,7 @@ def unit_losses(nets: Nets, pictures: dict[str, Any], noise: Any) -> tuple[Any, 
         "cycle": {x: absolute(back[x], pictures[x]) for x in "ab"},
         "kl": {x: torch.mean(mean[x] ** 2) for x in "ab"}
         | {f"cycle_{x}": torch.mean(again[x] ** 2) for x in "ab"},
+        "perceptual": {x: perceptual(nets["vgg"], fake[x], pictures[other[x]]) for x in "ab"},
     }
     return of_d, parts
 
@@ -140,12 +152,14 @@ CASES: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("name", ["munit", "unit"])
-def test_losses_and_gradients_are_those_of_pytorch(name: str) -> None:
+def test_losses_and_gradients_are_those_of_pytorch(name: str, tmp_path: Path) -> None:
     losses, factors, uses, shape = CASES[name]
+    factors = factors | {"perceptual": 2}
     nets, rng = networks(name), np.random.default_rng(0)
     pictures = {x: rng.uniform(-1, 1, (2, 3, *SIZE)) for x in "ab"}
     noise = {use: {x: rng.normal(size=(2, *shape)) for x in "ab"} for use in uses}
-    of_d, parts = losses(nets, *jax.tree.map(torch.tensor, (pictures, noise)))
+    vgg = {"vgg": tiny_vgg.layers("VGG16", 1).double()}
+    of_d, parts = losses(nets | vgg, *jax.tree.map(torch.tensor, (pictures, noise)))
     of_g = sum(factors[term] * sum(by_part.values()) for term, by_part in parts.items())
     theirs: dict[str, Any] = {}
     for kind, loss in (("dis", of_d), ("gen", of_g)):
@@ -155,7 +169,9 @@ def test_losses_and_gradients_are_those_of_pytorch(name: str) -> None:
             theirs[f"{kind}_{x}"] = dict(zip((n for n, _ in of_net), found, strict=True))
 
     with jax.enable_x64(True):
-        fields = {"model.style_size": STYLE} if name == "munit" else {}
+        fields: dict[str, Any] = {"model.style_size": STYLE} if name == "munit" else {}
+        fields |= {"loss.perceptual": 2.0, "loss.perceptual_layer": LAYER}
+        fields |= {"loss.perceptual_network": str(tiny_vgg.save(tmp_path / "vgg16.pth"))}
         method = build_method(make_config(name, **fields))
         wide = {
             field.name: network.clone(dtype=jnp.float64)
@@ -173,7 +189,7 @@ def test_losses_and_gradients_are_those_of_pytorch(name: str) -> None:
         @jax.jit
         def run(params: Any) -> Any:
             opened = jax.vjp(lambda p: method.first(p, batch, noise), params)
-            context = Context(batch, noise, (), {}, ())
+            context = Context(batch, noise, (), {}, method.fixed())
             return [
                 gradients(player, params, opened, context) for player in method.players("train")
             ]
@@ -222,7 +238,8 @@ def test_the_settings_are_the_authors(name: str) -> None:
     assert (train.learning_rate, train.weight_decay, train.batch_size) == (1e-4, 1e-4, 1)
     assert (train.beta1, train.beta2, train.steps) == (0.5, 0.999, 1_000_000)
     factors = CASES[name][1]
-    assert config.loss.to_dict() == factors
+    none = {"perceptual": 0, "perceptual_network": "vgg16", "perceptual_layer": "relu5_3"}
+    assert config.loss.to_dict() == factors | none
     method = check_config(config, device_count=1)
     for schedule in method.schedules(train).values():
         rates = [float(schedule(count)) for count in (0, 99_999, 100_000, 299_999, 300_000)]
@@ -262,6 +279,10 @@ def test_first_weights_are_the_authors() -> None:
         ({"model.discriminator_scales": 0}, r"discriminator_scales is 0; it must be 1 or more"),
         ({"model.residual_blocks": 0}, r"residual_blocks is 0; it must be 1 or more"),
         ({"train.halve_every": 0}, r"train.halve_every is 0; it must be 1 or more"),
+        (
+            {"loss.perceptual": 1.0, "loss.perceptual_network": "nowhere.pth"},
+            r"perceptual_network is 'nowhere.pth'",
+        ),
         ({"loss.image": -1.0}, r"loss.image is -1.0; it must be 0 or more"),
     ],
 )

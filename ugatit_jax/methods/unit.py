@@ -18,20 +18,22 @@ from jax import Array
 from jax.typing import DTypeLike
 from ml_collections import ConfigDict
 
-from ugatit_jax.methods import losses, multiscale, rules
+from ugatit_jax.methods import losses, multiscale, perceptual, rules
 from ugatit_jax.methods.directions import OTHER
 from ugatit_jax.methods.interleaving import deinterleave, interleave
 from ugatit_jax.methods.losses import weighted_sum
 from ugatit_jax.methods.method import Batch, Context, Method, Params, Player, Terms
 from ugatit_jax.methods.optimizer import halving_rate
-from ugatit_jax.models import compute_dtype, rematerialized
+from ugatit_jax.models import compute_dtype, rematerialized, vgg
 from ugatit_jax.models.content import DOWN, ContentEncoder, Decoder
 from ugatit_jax.models.layers import kaiming_normal
 from ugatit_jax.models.multiscale_discriminator import MultiscaleDiscriminator
 
 _RULES = (
     rules.at_least_one("model.base_width", "model.residual_blocks", "train.halve_every"),
-    rules.not_negative(*(f"loss.{term}" for term in ("adversarial", "image", "cycle", "kl"))),
+    rules.not_negative(
+        *(f"loss.{term}" for term in ("adversarial", "image", "cycle", "kl", "perceptual"))
+    ),
 )
 
 
@@ -64,6 +66,8 @@ class UNIT(Method):
         """Raise `InputError` for the first field whose value cannot work."""
         rules.check(config, _RULES)
         multiscale.check(config)
+        if config.loss.perceptual:
+            perceptual.check(config, "perceptual_network", "perceptual_layer")
 
     @classmethod
     def from_config(cls, config: ConfigDict, mapped: bool = False) -> Self:
@@ -126,6 +130,23 @@ class UNIT(Method):
         drawn = iter(jax.random.normal(key, (len(uses) * 2, *shape)))
         return {use: {domain: next(drawn) for domain in ("a", "b")} for use in uses}
 
+    def fixed(self) -> Any:
+        """Return the parameters of what the perceptual term looks at, if there is one."""
+        loss = self.weights
+        if not loss.perceptual:
+            return ()
+        return vgg.up_to(
+            perceptual.open_network(loss.perceptual_network).params, loss.perceptual_layer
+        )
+
+    def describe_fixed(self) -> dict[str, dict[str, str]]:
+        """Return what the perceptual term looks at, if there is one."""
+        loss = self.weights
+        if not loss.perceptual:
+            return {}
+        described = perceptual.describe(loss.perceptual_network, loss.perceptual_layer)
+        return {"perceptual": described}
+
     def first(self, params: Params, batch: Batch, noise: Any) -> dict[str, Array]:
         """Encode both domains: the means of their latents."""
         return {
@@ -165,6 +186,10 @@ class UNIT(Method):
             parts["adversarial"][domain] = multiscale.least_squares(logits, 1)
             parts["image"][domain] = losses.reconstruction(same, pictures)
             parts["cycle"][other] = losses.cycle(again, batch[other])
+            if self.weights.perceptual:
+                parts.setdefault("perceptual", {})[domain] = perceptual.distance(
+                    context.fixed, fake, batch[other], self.weights.perceptual_layer, self.dtype
+                )
             parts["kl"][domain] = losses.kl_of_means(first[domain])
             parts["kl"][f"cycle_{other}"] = losses.kl_of_means(found)
         return weighted_sum(parts, self.weights)

