@@ -25,6 +25,7 @@ from ugatit_jax.inference.exporting import export_run
 from ugatit_jax.inference.translator import Translator
 from ugatit_jax.methods import build_method
 from ugatit_jax.methods.method import Context, shapes
+from ugatit_jax.models import vgg
 from ugatit_jax.training.loop import train
 from ugatit_jax.training.step import gradients
 
@@ -79,12 +80,20 @@ def test_fields_that_cannot_work_are_refused(vgg_file: Path) -> None:
     assert "config.loss.content is -1.0; it must be 0" in refusal(**{"loss.content": -1.0})
 
 
+def test_what_content_is_compared_by_is_named(vgg_file: Path) -> None:
+    method = build_method(make_config(vgg_file))
+    sha256 = hashlib.sha256(vgg_file.read_bytes()).hexdigest()
+    network = {"network": "VGG16", "layer": "conv4_3", "sha256": sha256}
+    assert method.describe_fixed() == {"content": network}
+    assert [*method.fixed()] == vgg.convolutions("VGG16")[:10]
+
+
 def test_losses_and_gradients_are_those_of_pytorch(vgg_file: Path) -> None:
     g, d = (
         net.double()
         for net in (pytorch_cartoongan.generator(4, 1), pytorch_cartoongan.discriminator(4))
     )
-    vgg = tiny_vgg.layers("VGG16", 1).double()
+    theirs_of_vgg = tiny_vgg.layers("VGG16", 1).double()
     g_names = pytorch_cartoongan.generator_names(1)
     d_names = pytorch_cartoongan.DISCRIMINATOR_NAMES
     rng = np.random.default_rng(0)
@@ -92,7 +101,7 @@ def test_losses_and_gradients_are_those_of_pytorch(vgg_file: Path) -> None:
     square, absolute = torch.nn.MSELoss(), torch.nn.L1Loss()
 
     def features(x: torch.Tensor) -> torch.Tensor:
-        return tiny_vgg.features(vgg, x, CONV4_3)
+        return tiny_vgg.features(theirs_of_vgg, x, CONV4_3)
 
     fake = g(a)
     content = absolute(features(fake), features(a))
@@ -170,6 +179,7 @@ def run(
     return workdir
 
 
+@pytest.mark.slow
 def test_content_comes_alone_and_then_both_move(run: Path) -> None:
     assert phases.moved(run, 3) == {"generators"}
     assert phases.moved(run, 5) == {"generators", "discriminators"}
@@ -178,6 +188,7 @@ def test_content_comes_alone_and_then_both_move(run: Path) -> None:
     assert counts == [0, 8]
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_across_the_phases_to_the_same_bits(
     run: Path, vgg_file: Path, pictures: Path, tmp_path: Path
 ) -> None:
@@ -185,12 +196,13 @@ def test_a_run_goes_on_across_the_phases_to_the_same_bits(
     phases.assert_goes_on_alike(config, run, step=3, copy=tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_run_says_what_content_was_compared_by_and_keeps_to_it(
     run: Path, vgg_file: Path, pictures: Path, tmp_path: Path
 ) -> None:
-    sha256 = hashlib.sha256(vgg_file.read_bytes()).hexdigest()
     record = json.loads((run / "run.json").read_text())["identity"]["fixed"]
-    assert record == {"content": {"network": "VGG16", "layer": "conv4_3", "sha256": sha256}}
+    assert record == build_method(training_config(vgg_file, pictures)).describe_fixed()
+    sha256 = record["content"]["sha256"]
     other = training_config(tiny_vgg.save(tmp_path / "vgg19.pth", "VGG19"), pictures)
     with pytest.raises(
         InputError, match=rf"content is told by VGG19 .*VGG16 \(SHA-256 {sha256[:8]}"
@@ -198,6 +210,7 @@ def test_a_run_says_what_content_was_compared_by_and_keeps_to_it(
         train(other, run)
 
 
+@pytest.mark.slow
 def test_it_translates_one_way_alone(run: Path, tmp_path: Path) -> None:
     translator = Translator.load(run)
     picture = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
