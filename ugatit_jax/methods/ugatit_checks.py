@@ -20,7 +20,7 @@ _RULES = (
     rules.one_of("loss.kind", KINDS),
     rules.one_of("model.initializer", INITIALIZERS),
     rules.one_of("model.skip", SKIPS),
-    Rule(("model.flatten",), lambda v: 0 <= v <= 64, "from 0 to 64 px"),
+    Rule(("model.flatten",), lambda v: 0 <= v <= 16, "from 0 to 16"),
     Rule(("model.soft_threshold",), lambda v: 0 <= v < 2, "in [0, 2)"),
     Rule(("model.rho_margin",), lambda v: 0 <= v < 1, "in [0, 1)"),
     Rule(("model.rho_start",), lambda v: 0 <= v <= 1, "in [0, 1]"),
