@@ -157,9 +157,11 @@ def test_initializers_draw_what_they_say():
 def test_generator_gives_the_recorded_inner_activations(golden):
     generator = golden.method.generator
     params, picture = golden.generators("init")["a2b"], golden.batch(1)["a"]
-    block = layers.ResidualBlock(layers.Conv, generator.conventions)
+    encode = layers.ResidualBlock(layers.Conv, generator.conventions)
+    decode = layers.ResidualBlock(layers.Conv, generator.conventions, normalization.DecoderNorm)
 
     def apply_block(name, x, *style):
+        block = decode if style else encode
         return block.apply({"params": params[name]}, x, *style)
 
     forward = jax.jit(functools.partial(generator.apply, capture_intermediates=True))

@@ -32,6 +32,8 @@ OTHERS: dict[str, Any] = {
     "model.global_layers": 3,
     "model.initializer": "uniform",
     "model.spectral_norm": False,
+    "model.decoder_norm": "gn",
+    "model.cam": "none",
     "model.unbiased_variance": False,
     "model.affine_instance_norm": True,
     "model.bias_everywhere": True,

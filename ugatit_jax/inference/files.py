@@ -61,7 +61,7 @@ class FileTranslator:
         """
         translator.check(options.direction, options.fit, options.cycle)
         if options.attention and not translator.method.looks:
-            raise InputError("these networks have no attention to show: leave out --attention")
+            raise InputError("these generators have no attention to show: leave out --attention")
         self._translator, self._options, self._judge = translator, options, judge
         self._made, self._record, self._style = made, record, style
 

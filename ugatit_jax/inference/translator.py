@@ -201,7 +201,7 @@ class Translator:
         method that has none.
         """
         if not self.method.looks:
-            raise InputError("these networks have no attention to show")
+            raise InputError("these generators have no attention to show")
         results = self._results(pictures, direction, fit)
         translated = _in_the_form_of(pictures, [result.picture for result in results])
         return translated, _in_the_form_of(pictures, [result.heatmap for result in results])

@@ -61,8 +61,6 @@ class UGATIT(Method):
     soft_threshold: float = 0.0  # of that, then
 
     carried = ("spectral",)
-    looks = ("attention",)
-    lighter = ugatit_fields.VARIANTS["light"]
     shown = MappingProxyType(
         {
             "D": "discriminator/adversarial",
@@ -72,7 +70,6 @@ class UGATIT(Method):
             "cam": "generator/cam",
         }
     )
-    judges = ("local discriminator", "global discriminator")
 
     # --- The method in a config -------------------------------------------------------------------
 
@@ -100,7 +97,7 @@ class UGATIT(Method):
             residual_blocks=model.residual_blocks,
             light=model.light,
             skip=model.skip,
-            split_over="model" if mapped and not model.light else None,
+            split_over="model" if mapped else None,
             **common,
         )
         discriminators = {
@@ -119,8 +116,24 @@ class UGATIT(Method):
 
     @property
     def any_size(self) -> bool:  # type: ignore[override]
-        """Light generators take any; the first dense layer of full ones follows the size."""
-        return self.generator.light
+        """The first dense layer of full generators follows the size; light ones take any."""
+        return self.generator.any_size
+
+    @property
+    def lighter(self) -> dict[str, Any]:  # type: ignore[override]
+        """Light generators, where there is a first dense layer to do without."""
+        return {} if self.generator.any_size else ugatit_fields.VARIANTS["light"]
+
+    @property
+    def looks(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The heat map of generators with class attention."""
+        return ("attention",) if self.generator.conventions.generator_attends else ()
+
+    @property
+    def judges(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The heat maps of discriminators with class attention."""
+        attend = self.generator.conventions.discriminator_attends
+        return tuple(f"{scale} discriminator" for scale in SCALES) if attend else ()
 
     @property
     def smallest_judged(self) -> int:  # type: ignore[override]
@@ -180,7 +193,7 @@ class UGATIT(Method):
     @property
     def split(self) -> dict[tuple[str, ...], int]:
         """The first dense layer of full generators, which has 96 % of their weights."""
-        if self.generator.light:
+        if self.generator.any_size:
             return {}
         height, width = self.image_size
         rows = height // 4 * (width // 4) * 4 * self.generator.base_width
@@ -275,11 +288,7 @@ class UGATIT(Method):
                 "a": losses.identity(first.identity_a.image, batch["a"]),
                 "b": losses.identity(first.identity_b.image, batch["b"]),
             },
-            "cam": {
-                "a2b": losses.cam(first.fake_b.cam_logits, first.identity_b.cam_logits),
-                "b2a": losses.cam(first.fake_a.cam_logits, first.identity_a.cam_logits),
-            },
-        }
+        } | cam_terms(first)
         return weighted_sum(parts, {term: self.weights[term] for term in parts})
 
     def penalty_terms(
@@ -298,7 +307,8 @@ class UGATIT(Method):
 
         terms = {}
         for scale in SCALES:
-            for name, head in ((scale, "logits"), (f"cam_{scale}", "cam_logits")):
+            of_attention = {f"cam_{scale}": "cam_logits"} if self.judges else {}
+            for name, head in ({scale: "logits"} | of_attention).items():
                 gradient = jax.grad(total)(pictures, scale, head)
                 square = jnp.square(gradient).sum((1, 2, 3))
                 terms[name] = penalty(jnp.sqrt(jnp.maximum(square, 1e-24)))  # differentiable at 0
@@ -332,14 +342,15 @@ class UGATIT(Method):
         """Translate, and show where the generator looked."""
         generator = self.generator.clone(flatten=self.flatten, soft_threshold=self.soft_threshold)
         result = cast(Translation, generator.apply({"params": weights}, pictures))
-        return result.image, {"attention": result.heatmap}
+        return result.image, {} if result.heatmap is None else {"attention": result.heatmap}
 
     def judge(self, params: Params, other: Any, pictures: Array, domain: str) -> dict[str, Array]:
         """Return where both discriminators look."""
         judgements = self.judge_scales(
             params["discriminators"], other["spectral"], pictures, domain
         )
-        return {f"{scale} discriminator": judgements[scale].heatmap for scale in SCALES}
+        maps = {f"{s} discriminator": cast(Array, judgements[s].heatmap) for s in SCALES}
+        return {name: maps[name] for name in self.judges}
 
     def watch(self, params: Params) -> dict[str, float]:
         """Return mean, min and max of every rho: {'rho/a2b/decoder_0/norm_0/mean': …}."""
@@ -356,12 +367,25 @@ class UGATIT(Method):
 def adversarial_terms(
     loss: Callable[[Array, float], Array], judgements: dict[str, Judgement], target: float
 ) -> Terms:
-    """Return the losses of patch logits and CAM logits, by scale; target 1 is "real"."""
+    """Return the losses of patch logits and (if any) CAM logits, by scale; target 1 is "real"."""
     terms = {}
     for scale, judgement in judgements.items():
         terms[scale] = loss(judgement.logits, target)
-        terms[f"cam_{scale}"] = loss(judgement.cam_logits, target)
+        if judgement.cam_logits is not None:
+            terms[f"cam_{scale}"] = loss(judgement.cam_logits, target)
     return terms
+
+
+def cam_terms(first: FirstPass) -> dict[str, Terms]:
+    """Return L_cam of both generators, {'cam': by direction}; nothing of those without a CAM."""
+    terms = {}
+    for way, of_source, of_target in (
+        ("a2b", first.fake_b.cam_logits, first.identity_b.cam_logits),
+        ("b2a", first.fake_a.cam_logits, first.identity_a.cam_logits),
+    ):
+        if of_source is not None and of_target is not None:
+            terms[way] = losses.cam(of_source, of_target)
+    return {"cam": terms} if terms else {}
 
 
 def clip_rho(generators: Any) -> Any:

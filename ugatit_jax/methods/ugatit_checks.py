@@ -8,7 +8,14 @@ from ugatit_jax.console.errors import InputError
 from ugatit_jax.methods import rules
 from ugatit_jax.methods.losses import KINDS
 from ugatit_jax.methods.rules import Rule
-from ugatit_jax.models import INITIALIZERS, SKIPS, Conventions, minimum_size
+from ugatit_jax.models import (
+    CAM,
+    DECODER_FORMS,
+    INITIALIZERS,
+    SKIPS,
+    Conventions,
+    minimum_size,
+)
 
 # What of `model` changes how a training begins or how pictures are finished, but not what its
 # parameters mean.
@@ -20,6 +27,8 @@ _RULES = (
     rules.one_of("loss.kind", KINDS),
     rules.one_of("model.initializer", INITIALIZERS),
     rules.one_of("model.skip", SKIPS),
+    rules.one_of("model.decoder_norm", DECODER_FORMS),
+    rules.one_of("model.cam", CAM),
     Rule(("model.flatten",), lambda v: 0 <= v <= 16, "from 0 to 16"),
     Rule(("model.soft_threshold",), lambda v: 0 <= v < 2, "in [0, 2)"),
     Rule(("model.rho_margin",), lambda v: 0 <= v < 1, "in [0, 1)"),
@@ -48,7 +57,8 @@ def check(config: ConfigDict) -> None:
 def architecture(model: ConfigDict) -> set[str]:
     """Return the fields that decide the shapes and the meaning of the parameters."""
     # The first fully connected layer of full generators follows the size of the pictures.
-    of_size = set() if model.light else {"data.image_size"}
+    adaptive = DECODER_FORMS[model.decoder_norm].adaptive
+    of_size = {"data.image_size"} if adaptive and not model.light else set()
     return {f"model.{name}" for name in model} - _BESIDE | of_size
 
 

@@ -31,6 +31,15 @@ FIELDS: dict[str, Any] = {
     "model.soft_threshold": 0.0,
     # Spectral normalisation of the discriminators, all but their 1x1 convolutions.
     "model.spectral_norm": True,
+    # The decoder's normalisation. "adalin": AdaLIN in the residual blocks, LIN in the up-sampling
+    # ones; "adain": AdaIN and instance normalisation; or one for all blocks, which learns its own
+    # gamma and beta and has no use for the layers that compute them (nor for `light`): "in", "ln",
+    # "gn" (instance, layer; groups of channels, 32 where that leaves two or more in each).
+    "model.decoder_norm": "adalin",
+    # Which networks have class attention: "both" kinds, only the "generator"s, only the
+    # "discriminator"s, or "none". Without it generators have no heat map and no term loss.cam, and
+    # discriminators no heat map and no logits of their classifier in the adversarial term.
+    "model.cam": "both",
     # The rest of `model` is what the preset "tensorflow" changes.
     # Bessel's correction in the variances of AdaLIN and LIN.
     "model.unbiased_variance": True,
@@ -82,4 +91,20 @@ OURS: dict[str, Any] = {
     "loss.cam": 10.0,
     "train.ema_decay": 0.999,
 }
-VARIANTS: dict[str, dict[str, Any]] = {"light": {"model.light": True}, "ours": OURS, **PRESETS}
+# The rows of the paper's ablation, which has all of it on selfie2anime.
+ABLATION: dict[str, dict[str, Any]] = {
+    "adalin": {},
+    "in": {"model.decoder_norm": "in"},
+    "ln": {"model.decoder_norm": "ln"},
+    "adain": {"model.decoder_norm": "adain"},
+    "gn": {"model.decoder_norm": "gn"},
+    "no_cam": {"model.cam": "none"},
+    "generator_cam": {"model.cam": "generator"},  # "w/o D_CAM"
+    "discriminator_cam": {"model.cam": "discriminator"},  # "w/o G_CAM"
+}
+VARIANTS: dict[str, dict[str, Any]] = {
+    "light": {"model.light": True},
+    "ours": OURS,
+    **PRESETS,
+    **ABLATION,
+}

@@ -9,12 +9,15 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from ugatit_jax.models.conventions import Conventions
+from ugatit_jax.models.conventions import CAM, Conventions
 from ugatit_jax.models.discriminator import Discriminator, Judgement, minimum_size
 from ugatit_jax.models.generator import SKIPS, Generator, Translation
 from ugatit_jax.models.layers import fan_in_uniform, power_iteration
+from ugatit_jax.models.normalization import DECODER_FORMS
 
 __all__ = [
+    "CAM",
+    "DECODER_FORMS",
     "SKIPS",
     "Conventions",
     "Discriminator",

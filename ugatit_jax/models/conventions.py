@@ -1,6 +1,8 @@
-"""What the paper leaves open, and its authors' two implementations settle differently."""
+"""What the paper leaves open, its authors' implementations differ in, or its ablation replaces."""
 
 import dataclasses
+
+CAM = ("both", "none", "generator", "discriminator")  # which networks have class attention
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,5 +26,19 @@ class Conventions:
     # max(rho - rho_margin, 0), which keeps some of the layer's statistics.
     rho_start: float = 0.9
     rho_margin: float = 0.0
+    # The decoder's normalisation, of normalization.DECODER_FORMS: the paper's, or its ablation's.
+    decoder_norm: str = "adalin"
+    # Which networks have class attention, of CAM: all, or only some.
+    cam: str = "both"
     # Spectral normalisation of the discriminators, all but their 1×1 convolutions.
     spectral_norm: bool = True
+
+    @property
+    def generator_attends(self) -> bool:
+        """Whether generators have class attention."""
+        return self.cam in ("both", "generator")
+
+    @property
+    def discriminator_attends(self) -> bool:
+        """Whether discriminators have class attention."""
+        return self.cam in ("both", "discriminator")

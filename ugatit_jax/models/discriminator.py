@@ -18,14 +18,16 @@ class Judgement(NamedTuple):
     """What a discriminator returns."""
 
     logits: Array  # [N, h, w], one per patch; > 0: "real"
-    cam_logits: Array  # [N, 2]
-    heatmap: Array  # [N, h, w], or [N, h + 2, w + 2] without `same_padding`
+    # Of class attention, where the discriminator has it:
+    cam_logits: Array | None  # [N, 2]
+    heatmap: Array | None  # [N, h, w], or [N, h + 2, w + 2] without `same_padding`
 
 
 class Discriminator(nn.Module):
     """Tell real pictures of a domain from translated ones (paper, tables 5 and 6).
 
     The local one has 5 layers, the global one 7; each stride doubles the patch that a logit sees.
+    Without class attention (`conventions.cam`) its features go straight to the last convolution.
     """
 
     base_width: int = 64
@@ -49,18 +51,21 @@ class Discriminator(nn.Module):
         for i in range(self.layers - 1):
             how = stride_2 if i < self.layers - 2 else stride_1
             x = activation(conv(self.base_width * 2**i, 4, **how, name=f"conv_{i}")(x))
-        attend = ClassAttention(
-            plain,
-            activation,
-            self.kernel_init,
-            shared=conventions.shared_cam,
-            spectral_norm=conventions.spectral_norm,
-            name="cam",
-        )
-        x, cam_logits, heatmap = attend(x)
+        cam_logits = heatmap = None
+        if conventions.discriminator_attends:
+            attend = ClassAttention(
+                plain,
+                activation,
+                self.kernel_init,
+                shared=conventions.shared_cam,
+                spectral_norm=conventions.spectral_norm,
+                name="cam",
+            )
+            x, cam_logits, heatmap = attend(x)
         use_bias = conventions.bias_everywhere
         logits = conv(1, 4, **stride_1, use_bias=use_bias, name="logit")(x)[..., 0]
-        return Judgement(logits.astype(cam_logits.dtype), cam_logits, heatmap)
+        wide = jnp.promote_types(logits.dtype, jnp.float32)
+        return Judgement(logits.astype(wide), cam_logits, heatmap)
 
 
 def minimum_size(layers: int) -> int:

@@ -22,7 +22,7 @@ from ugatit_jax.models.layers import (
     UpSample,
     apply_in_turn,
 )
-from ugatit_jax.models.normalization import InstanceNorm
+from ugatit_jax.models.normalization import DECODER_FORMS, DecoderNorm, InstanceNorm
 
 
 def low_frequencies(x: Array) -> Array:
@@ -54,12 +54,18 @@ class Translation(NamedTuple):
     """What a generator returns."""
 
     image: Array  # [N, H, W, 3], in (-1, 1); with a skip it may leave that range
-    cam_logits: Array  # [N, 2]; > 0: "from the source domain"
-    heatmap: Array  # [N, H/4, W/4]
+    # Of class attention, where the generator has it:
+    cam_logits: Array | None  # [N, 2]; > 0: "from the source domain"
+    heatmap: Array | None  # [N, H/4, W/4]
 
 
 class Generator(nn.Module):
-    """Translate pictures from one domain into the other (paper, table 4)."""
+    """Translate pictures from one domain into the other (paper, table 4).
+
+    Without class attention (`conventions.cam`), the decoder takes what the encoder says as it is:
+    there are no two readings for a 1×1 convolution to merge. Where no normalisation adapts
+    (`conventions.decoder_norm`), there are no layers that make gamma and beta either.
+    """
 
     base_width: int = 64
     residual_blocks: int = 4
@@ -71,6 +77,16 @@ class Generator(nn.Module):
     skip: str = "none"  # of SKIPS: what of the input is added to the last convolution's result
     flatten: int = 0  # px around, within which what is added to it is averaged by fills; 0: is not
     soft_threshold: float = 0.0  # of what is added to it, in the unit of pictures
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether the decoder's gamma and beta come from the features."""
+        return DECODER_FORMS[self.conventions.decoder_norm].adaptive
+
+    @property
+    def any_size(self) -> bool:
+        """Whether it takes pictures of any size, and not only those it was initialised with."""
+        return self.light or not self.adaptive
 
     @nn.compact
     def __call__(self, x: Array) -> Translation:
@@ -92,18 +108,23 @@ class Generator(nn.Module):
         block = ResidualBlock(conv, conventions, parent=None)
         x = apply_in_turn(self, block, "encoder", self.residual_blocks, x)
 
-        attend = ClassAttention(
-            conv, nn.relu, self.kernel_init, shared=conventions.shared_cam, name="cam"
-        )
-        x, cam_logits, heatmap = attend(x)
-        style = StyleMLP(
-            self.light, use_bias, self.kernel_init, self.dtype, self.split_over, name="mlp"
-        )(x)
+        cam_logits = heatmap = style = None
+        if conventions.generator_attends:
+            attend = ClassAttention(
+                conv, nn.relu, self.kernel_init, shared=conventions.shared_cam, name="cam"
+            )
+            x, cam_logits, heatmap = attend(x)
+        if self.adaptive:
+            style = StyleMLP(
+                self.light, use_bias, self.kernel_init, self.dtype, self.split_over, name="mlp"
+            )(x)
 
+        block = ResidualBlock(conv, conventions, DecoderNorm, parent=None)
         x = apply_in_turn(self, block, "decoder", self.residual_blocks, x, style)
         for i in (0, 1):
             x = UpSample(conv, conventions, width * 2 ** (1 - i), name=f"up_{i}")(x)
-        x = conv(3, 7, padding=3, name="to_rgb")(x).astype(cam_logits.dtype)
+        x = conv(3, 7, padding=3, name="to_rgb")(x)
+        x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
         skipped = SKIPS[self.skip](pictures.astype(x.dtype))
         if skipped is None:
             return Translation(jnp.tanh(x), cam_logits, heatmap)
@@ -115,7 +136,7 @@ class Generator(nn.Module):
 
 
 class StyleMLP(nn.Module):
-    """Compute AdaLIN's gamma and beta from the attended features."""
+    """Compute gamma and beta of AdaLIN or AdaIN from the (attended) features."""
 
     light: bool
     use_bias: bool

@@ -118,19 +118,18 @@ class RowParallelDense(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """x + norm(conv(relu(norm(conv(x))))), with AdaLIN where there is a style to adapt to."""
+    """x + norm(conv(relu(norm(conv(x)))))."""
 
     conv: Callable[..., nn.Module]
     conventions: Conventions
+    norm: Callable[..., nn.Module] = normalization.InstanceNorm
 
     @nn.compact
-    def __call__(self, x: Array, style: tuple[Array, Array] | None = None) -> Array:
-        """Return [N, H, W, C] for x [N, H, W, C]; style is AdaLIN's gamma and beta, both [N, C]."""
+    def __call__(self, x: Array, *style: Any) -> Array:
+        """Return [N, H, W, C] for x [N, H, W, C]; style: what else the norm takes."""
 
         def normalize(y: Array, name: str) -> Array:
-            if style is None:
-                return normalization.InstanceNorm(self.conventions, name=name)(y)
-            return normalization.AdaLIN(self.conventions, name=name)(y, *style)
+            return self.norm(self.conventions, name=name)(y, *style)
 
         features = x.shape[-1]
         y = self.conv(features, 3, padding=1, name="conv_0")(x)
@@ -173,7 +172,7 @@ def apply_in_turn(
 
 
 class UpSample(nn.Module):
-    """Nearest-neighbour ×2, convolution, LIN, ReLU."""
+    """Nearest-neighbour ×2, convolution, LIN or what stands in its place, ReLU."""
 
     conv: Callable[..., nn.Module]
     conventions: Conventions
@@ -183,7 +182,7 @@ class UpSample(nn.Module):
     def __call__(self, x: Array) -> Array:
         """Return [N, 2H, 2W, features] for x [N, H, W, C]."""
         x = self.conv(self.features, 3, upsample=True, name="conv")(x)
-        return nn.relu(normalization.LIN(self.conventions, name="norm")(x))
+        return nn.relu(normalization.DecoderNorm(self.conventions, name="norm")(x))
 
 
 # --- Spectral normalisation (Miyato et al., 2018) ---------------------------------------------

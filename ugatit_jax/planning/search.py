@@ -14,7 +14,7 @@ from ugatit_jax.config.checks import check_config
 from ugatit_jax.config.flags import override
 from ugatit_jax.config.records import flatten
 from ugatit_jax.console.errors import InputError
-from ugatit_jax.methods import find_method
+from ugatit_jax.methods import build_method
 from ugatit_jax.planning.compiled_step import Figures, measure
 from ugatit_jax.planning.report import as_dict, describe, summarize
 from ugatit_jax.planning.roofline import fits
@@ -97,7 +97,7 @@ def candidates(config: ConfigDict, target: Target, state_fits: bool) -> Iterator
             if per_chip % parts == 0:
                 yield again | {"train.accumulate": parts}
             parts *= 2
-    lighter = find_method(config.method).lighter
+    lighter = build_method(config).lighter
     if lighter.items() - flatten(config).items():
         yield lighter
         if again:
