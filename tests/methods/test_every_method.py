@@ -56,6 +56,8 @@ TINY: dict[str, dict[str, Any]] = {
     | {"model.discriminator_width": 4, "train.content_steps": 2, "loss.pool": 12}
     | {"loss.content_network": "tiny"},
 }
+# Of those, one with styles, and one with phases, a pool, a fixed network and one direction.
+STAND_FOR_OTHERS = ("munit", "cartoongan")
 STEPS, SIZE = 4, (16, 16)
 FEATURES = "efficientnet-lite0"
 
@@ -118,7 +120,13 @@ def plain_form(height: int, width: int, kernel: tuple[int, ...], stride: int) ->
     return functools.partial(convolution.convolve_plainly, stride=stride)
 
 
-@pytest.fixture(scope="module", params=[*METHODS])
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(name, marks=() if name in STAND_FOR_OTHERS else pytest.mark.thorough)
+        for name in METHODS
+    ],
+)
 def run(
     request: pytest.FixtureRequest,
     made_once: None,
