@@ -77,8 +77,8 @@ def test_a_row_has_the_parameters_that_it_needs_and_no_others(row: str, tiny_con
 
 
 def test_the_size_of_a_generator_that_does_not_adapt() -> None:
-    generator = build_method(get_config("in")).generator  # type: ignore[attr-defined]
-    found = jax.eval_shape(generator.init, jax.random.key(0), jnp.zeros((1, 256, 256, 3)))
+    method: Any = build_method(get_config("in"))
+    found = jax.eval_shape(method.generator.init, jax.random.key(0), jnp.zeros((1, 256, 256, 3)))
     dense = 64 * 64 * 256 * 256 + 3 * 256 * 256
     rho_of_blocks, rho_of_upsampling = 8 * 256, 128 + 64
     learned = 2 * rho_of_blocks
@@ -174,7 +174,7 @@ def test_an_export_translates_without_attention(untrained: Path, tmp_path: Path)
 
 
 def test_a_plan_offers_light_generators_where_they_are_lighter() -> None:
-    target = Target("v5e:2x2", 1, [None] * 4, TPUS["v5e"])  # type: ignore[list-item]
+    target = Target("v5e:2x2", 1, [None] * 4, TPUS["v5e"])
     for variant, offered in (("", True), ("adain", True), ("in", False), ("light", False)):
         config = get_config(variant)
         config.train.batch_size = 4
