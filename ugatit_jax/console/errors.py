@@ -7,12 +7,30 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn, ParamSpec, TypeVar
 
+_JOINERS = "\u200c\u200d"  # within emoji and words: not printable by themselves, but no harm
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 # What a system says of a disk that is full or must not be written to.
 UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG}
+
+
+def printable(text: object) -> str:
+    """Return a text, such as a file's name, as it can stand in a line.
+
+    What ends lines, moves the cursor or is no text at all becomes an escape, such as \\n.
+    """
+    return "".join(
+        x if x.isprintable() or x in _JOINERS else x.encode("unicode_escape").decode()
+        for x in str(text)
+    )
+
+
+def in_a_line(error: object, most: int = 300) -> str:
+    """Return what an error says, in one line of so many characters, whatever a file put into it."""
+    said = printable(" ".join(str(error).split())) or type(error).__name__
+    return said if len(said) <= most else f"{said[:most]}…"
 
 
 class InputError(ValueError):

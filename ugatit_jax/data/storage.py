@@ -6,13 +6,15 @@ methods, and gcsfs carries them out; orbax takes both kinds. None of it imports 
 
 import argparse
 import contextlib
+import errno
 import functools
 import hashlib
 import logging
 import os
+import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePath, PurePosixPath
-from typing import Any, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 import fsspec
 
@@ -149,8 +151,31 @@ def write_atomically(path: AnyPath, content: str | bytes) -> None:
 
 
 def read_bytes(path: AnyPath) -> bytes:
-    """Read a file; in a bucket with one request, where `path.read_bytes` makes four."""
-    return path.read_bytes() if isinstance(path, Path) else _gcs().cat_file(str(path))
+    """Read a file; in a bucket with one request, where `path.read_bytes` makes four.
+
+    Raises `OSError` as `open_file` does.
+    """
+    if not isinstance(path, Path):
+        return _gcs().cat_file(str(path))
+    with open_file(path) as file:
+        return file.read()
+
+
+def open_file(path: Path) -> BinaryIO:
+    """Open a file of this machine to read it.
+
+    Raises `OSError` for what is none but has a name: a pipe would be waited for, and a device read
+    without end.
+    """
+    # Without waiting for somebody to write into a pipe; files take no notice of it.
+    number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    kind = os.fstat(number).st_mode
+    if stat.S_ISREG(kind):
+        return os.fdopen(number, "rb")
+    os.close(number)
+    if stat.S_ISDIR(kind):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    raise FileNotFoundError(errno.ENOENT, "it is no regular file", str(path))
 
 
 def list_files(folder: AnyPath) -> list[PurePath]:
