@@ -3,6 +3,7 @@
 import argparse
 import errno
 import functools
+import io
 import sys
 from collections.abc import Callable
 from typing import NoReturn, ParamSpec, TypeVar
@@ -68,10 +69,13 @@ def exit_on_input_error(main: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(main)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may be no text
+            sys.stdout.reconfigure(errors="backslashreplace")
         try:
             return main(*args, **kwargs)
         except InputError as error:
-            print(f"error: {error}", file=sys.stderr)
+            said = "\n".join(map(printable, str(error).split("\n")))
+            print(f"error: {said}", file=sys.stderr)
             sys.exit(error.exit_status)
         except OSError as error:
             if error.errno not in UNWRITABLE:
