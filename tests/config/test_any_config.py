@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import itertools
 import json
 import math
 from pathlib import Path
@@ -70,19 +71,48 @@ def test_any_values_are_taken_or_refused(method: str) -> None:
     check()
 
 
+def test_a_method_whose_fields_there_are_not_is_told() -> None:
+    for of, method in itertools.permutations(METHODS, 2):
+        config = get_config(of)
+        override(config, "method", method)
+        with pytest.raises(InputError, match=f"say the method .*--config=FILE:{method}$"):
+            check_config(config, device_count=1)
+
+
 @settings(ANY_TIME, max_examples=100)
 @given(
     st.lists(
         st.one_of(
             texts.filter(lambda x: x not in ("-h", "--help")),
             st.sampled_from(
-                "--continue --workdir --workdir=x --workdir=http://x --config --config= "
-                "--config=README.md --config=configs --config=docs/demo.png --config=/dev/null "
-                "--config=configs/default.py --config=configs/default.py:light,unit "
-                "--config=configs/default.py:\x00 --config=configs/default.py:, "
-                "--config.train.steps --config.=1 --config..=1 --num_processes=2 "
-                "--num_processes=-1 --process_id=9 --process_id=x --coordinator=x "
-                "--coordinator=localhost:1 --start_timeout=-5 --heartbeat_timeout=1e9 --".split(" ")
+                [
+                    "--continue",
+                    "--workdir",
+                    "--workdir=x",
+                    "--workdir=http://x",
+                    "--config",
+                    "--config=",
+                    "--config=README.md",
+                    "--config=configs",
+                    "--config=docs/demo.png",
+                    "--config=/dev/null",
+                    "--config=configs/default.py",
+                    "--config=configs/default.py:light,unit",
+                    "--config=configs/default.py:\x00",
+                    "--config=configs/default.py:,",
+                    "--config.train.steps",
+                    "--config.=1",
+                    "--config..=1",
+                    "--num_processes=2",
+                    "--num_processes=-1",
+                    "--process_id=9",
+                    "--process_id=x",
+                    "--coordinator=x",
+                    "--coordinator=localhost:1",
+                    "--start_timeout=-5",
+                    "--heartbeat_timeout=1e9",
+                    "--",
+                ]
             ),
             st.tuples(st.sampled_from(FIELDS), values).map(
                 lambda x: f"--config.{x[0].split(' ')[1]}={x[1]}"

@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 from ugatit_jax.config.records import flatten
 from ugatit_jax.console.errors import InputError, in_a_line
 from ugatit_jax.data.storage import AnyPath
-from ugatit_jax.methods import METHODS, build_method, find_method, rules
+from ugatit_jax.methods import METHODS, build_method, find_fields, find_method, rules
 from ugatit_jax.methods.method import Method
 from ugatit_jax.methods.optimizer import LEARNING_RATE_SCALING
 from ugatit_jax.methods.rules import Rule
@@ -88,6 +88,12 @@ def build_trained(
 def _check_fields(config: ConfigDict) -> None:
     _check_numbers(config)
     rules.check(config, _RULES)
+    has = flatten(config)
+    if lacking := [field for field in find_fields(config.method) if field not in has]:
+        raise InputError(
+            f"config.method is {config.method!r}, which takes config.{lacking[0]}, and these are "
+            f"the fields of another: say the method after the file, --config=FILE:{config.method}"
+        )
     _check_image_size(tuple(config.data.image_size))
 
 

@@ -167,7 +167,7 @@ def list_images(folder: AnyPath) -> list[AnyPath]:
     """All pictures in a folder and the folders in it, in the order of their relative paths.
 
     A picture is told by its extension, in any case. Links to folders are followed, but into each
-    folder once. Left out are hidden files and folders, and folders in it that hold a file `.nomedia`,
+    folder once. Left out are hidden files and folders, and folders in it with a file `.nomedia`,
     as media players leave them out: what translates marks so what it makes beside translations.
     Raises `InputError` where `folder` is no folder.
     """

@@ -214,8 +214,8 @@ def file_size(path: Path) -> int:
         return path.stat().st_size
     except OSError as error:
         raise InputError(
-            f"cannot read {printable(path)}: {first_line(error)}; somebody removes files while they "
-            "are looked for"
+            f"cannot read {printable(path)}: {first_line(error)}; somebody removes files while "
+            "they are looked for"
         ) from None
 
 

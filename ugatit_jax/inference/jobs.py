@@ -71,7 +71,9 @@ def plan(inputs: Sequence[Path], out: Path, options: Options) -> list[Job]:
     for job in jobs.values():
         for path in job.outputs.values():
             if path.resolve() in sources:
-                raise InputError(f"{printable(path)} would be overwritten: choose another folder for --out")
+                raise InputError(
+                    f"{printable(path)} would be overwritten: choose another folder for --out"
+                )
             if path in makers:
                 raise InputError(
                     f"{printable(makers[path])} and {printable(job.source)} would both become "
@@ -139,8 +141,9 @@ def _check_name(source: Path, name: Path) -> None:
     folder = name.parts[0].lower()  # some systems take Cycle and cycle for the same
     if len(name.parts) > 1 and folder in BY_PRODUCTS:
         raise InputError(
-            f"{printable(source)} would become a translation in {folder}/, which is for what is made beside "
-            f"translations: rename the folder {name.parts[0]}, or translate it by itself"
+            f"{printable(source)} would become a translation in {folder}/, which is for what is "
+            f"made beside translations: rename the folder {printable(name.parts[0])}, or translate "
+            "it by itself"
         )
 
 

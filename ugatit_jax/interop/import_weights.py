@@ -224,7 +224,9 @@ def _check_shapes(source: Path, found: Mapping[str, Shape], expected: Mapping[st
                 f"{source} does not fit: {name} has shape {found[name]}, expected {shape}"
             )
     if more := sorted(found.keys() - expected.keys(), key=str):
-        raise InputError(f"{source} does not fit: {printable(more[0])}, of shape {found[more[0]]}, is no part")
+        raise InputError(
+            f"{source} does not fit: {printable(more[0])}, of shape {found[more[0]]}, is no part"
+        )
 
 
 def _describe(weights: Weights) -> str:

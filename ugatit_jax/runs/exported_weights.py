@@ -42,7 +42,9 @@ def read_exported(folder: AnyPath) -> tuple[ConfigDict, int, dict[str, Any]]:
             raise ValueError(f"step is {step!r}")
         # Of names of files that it makes up, none is opened.
         if directions not in ([*DIRECTIONS], *([x] for x in DIRECTIONS), [*reversed(DIRECTIONS)]):
-            raise ValueError(f"directions are {directions!r}, and can be {' and '.join(DIRECTIONS)}")
+            raise ValueError(
+                f"directions are {directions!r}, and can be {' and '.join(DIRECTIONS)}"
+            )
         checksums = {name: file["sha256"] for name, file in description["files"].items()}
         for name in (CONFIG, *map(weights_file, directions)):
             _check_file(folder / name, checksums[name])

@@ -53,7 +53,9 @@ def read_description(path: AnyPath, reads: int) -> dict[str, Any]:
         if type(written) is not int:
             raise ValueError(f"format is {written!r} and no whole number")
     except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"cannot read {path}: {in_a_line(repr(error))}; restore the file") from None
+        raise InputError(
+            f"cannot read {path}: {in_a_line(repr(error))}; restore the file"
+        ) from None
     if written > reads:
         raise InputError(
             f"{path.parent} was written by a newer ugatit_jax (format {written}, this one reads up "
