@@ -225,12 +225,15 @@ _PASSED_OVER = {errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EN
 
 def _walk(root: Path) -> list[PurePath]:
     found: list[PurePath] = []
-    seen: set[Path] = set()  # each folder once, as links between a few make endless paths
+    seen: set[object] = set()  # each folder once, as links between a few make endless paths
     waiting = deque([root])  # links come last: a folder is known by its own name
     while waiting:
         with _passed_over():
             folder = waiting.popleft()
-            if (real := folder.resolve()) in seen:
+            about = folder.stat()
+            # Not by its path without links, which takes long to find where it is deep.
+            real = (about.st_dev, about.st_ino) if about.st_ino else folder.resolve()
+            if real in seen:
                 continue
             seen.add(real)
             for path in sorted(folder.iterdir(), key=os.fspath):
