@@ -93,7 +93,7 @@ def load(file: IO[bytes], names: Names, find: Callable[[Any], Any] | None = None
         if opcode.name not in _DATA:
             raise pickle.UnpicklingError(f"it says {opcode.name}, which data do not")
         # The memo is a table up to the highest number, whatever is in it.
-        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and argument > count:
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(argument or 0) > count:
             raise pickle.UnpicklingError(f"it says {opcode.name} {argument} too early")
     file.seek(start)
     return _Unpickler(file, names, find).load()
