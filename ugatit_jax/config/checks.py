@@ -1,16 +1,24 @@
 """The checks of a config before anything is compiled."""
 
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from ml_collections import ConfigDict
 
-from ugatit_jax.console.errors import InputError
-from ugatit_jax.methods import METHODS, build_method, find_method, rules
+from ugatit_jax.config.records import flatten
+from ugatit_jax.console.errors import InputError, in_a_line
+from ugatit_jax.data.storage import AnyPath
+from ugatit_jax.methods import METHODS, build_method, find_fields, find_method, rules
 from ugatit_jax.methods.method import Method
 from ugatit_jax.methods.optimizer import LEARNING_RATE_SCALING
 from ugatit_jax.methods.rules import Rule
 from ugatit_jax.models import DTYPES, REMAT
+
+T = TypeVar("T")
+
+LARGEST = 2**31 - 1  # whole number: steps are counted in 32 bits
+LARGEST_NETWORK = 1024  # width, and number of layers
 
 _RULES = (
     rules.one_of("method", METHODS),
@@ -52,13 +60,50 @@ def check_config(config: ConfigDict, device_count: int, slices: int = 1) -> Meth
     slices: of equal numbers of devices, where these are TPUs. Raises `InputError` for the first
     field whose value cannot work.
     """
-    rules.check(config, _RULES)
-    _check_image_size(tuple(config.data.image_size))
+    _check_fields(config)
     find_method(config.method).check(config)
     method = build_method(config, mapped=True)
     _check_mesh(config.mesh.model, method, device_count // slices)
     _check_batch_size(config.train, device_count)
     return method
+
+
+def build_trained(
+    config: ConfigDict, path: AnyPath, describe: Callable[[Method], T]
+) -> tuple[Method, T]:
+    """Return the method of a config that a run or an export has kept, and its arrays' shapes.
+
+    path: of the config. describe: returns the shapes. Whoever only translates needs nothing of what
+    training checks beside: devices, or networks that losses look at. Raises `InputError` where no
+    networks can be made of the config.
+    """
+    try:
+        _check_fields(config)
+        method = build_method(config)
+        return method, describe(method)
+    except Exception as error:  # a network asks more of its sizes than a few rules tell
+        raise InputError(f"{path} describes no networks: {in_a_line(error)}") from error
+
+
+def _check_fields(config: ConfigDict) -> None:
+    _check_numbers(config)
+    rules.check(config, _RULES)
+    has = flatten(config)
+    if lacking := [field for field in find_fields(config.method) if field not in has]:
+        raise InputError(
+            f"config.method is {config.method!r}, which takes config.{lacking[0]}, and these are "
+            f"the fields of another: say the method after the file, --config=FILE:{config.method}"
+        )
+    _check_image_size(tuple(config.data.image_size))
+
+
+def _check_numbers(config: ConfigDict) -> None:
+    """Raise `InputError` for a whole number that no array, or no network, could be made by."""
+    for field, value in flatten(config).items():
+        most = LARGEST_NETWORK if field.startswith("model.") else LARGEST
+        numbers = value if isinstance(value, tuple) else (value,)
+        if any(type(x) is int and x > most for x in numbers):
+            raise InputError(f"config.{field} is {in_a_line(value, 40)}; it must be {most} or less")
 
 
 def _check_batch_size(train: ConfigDict, device_count: int) -> None:

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from ugatit_jax.config.records import flatten, load_config
-from ugatit_jax.console.errors import InputError, Parser
+from ugatit_jax.console.errors import InputError, Parser, in_a_line
 from ugatit_jax.data.storage import AnyPath, path_argument
 from ugatit_jax.devices.cluster import Cluster
 
@@ -189,9 +189,9 @@ def override(config: ConfigDict, field: str, text: str) -> None:
     old = fields[field]
     try:
         value = _read(text, old)
-    except (ValueError, SyntaxError, KeyError):
+    except (ValueError, SyntaxError, KeyError, TypeError, MemoryError, RecursionError):
         kind = _KINDS.get(type(old), f"like {old}")
-        raise InputError(f"config.{field} is {text!r}; it must be {kind}") from None
+        raise InputError(f"config.{field} is {in_a_line(repr(text))}; it must be {kind}") from None
     config.update_from_flattened_dict({field: value})
 
 

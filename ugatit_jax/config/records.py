@@ -1,12 +1,12 @@
 """How a run keeps its config, and where two configs differ."""
 
-import json
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from ugatit_jax.config.fields import get_config
-from ugatit_jax.console.errors import InputError
+from ugatit_jax.console.errors import InputError, in_a_line
+from ugatit_jax.data.json_file import read_object
 from ugatit_jax.data.storage import AnyPath, write_atomically
 from ugatit_jax.methods import find_method
 
@@ -50,15 +50,41 @@ def save_config(config: ConfigDict, path: AnyPath) -> None:
 
 
 def load_config(path: AnyPath) -> ConfigDict:
-    """Read what `save_config` wrote. Raises `InputError` if the file cannot be read."""
+    """Read what `save_config` wrote.
+
+    Raises `InputError` if the file cannot be read, or holds a value that is not of its field's
+    type.
+    """
     try:
-        fields = json.loads(path.read_text())
-        fields["data"]["image_size"] = tuple(fields["data"]["image_size"])  # JSON has lists only
-        before = get_config(fields.setdefault("method", "ugatit")).to_dict()
-        for section, values in before.items():
-            if isinstance(values, dict):
-                values |= BEFORE_THERE_WERE.get(section, {})
-                fields[section] = values | fields.get(section, {})
-        return ConfigDict(before | fields)
+        fields = read_object(path)
+        method = fields.setdefault("method", "ugatit")
+        if not isinstance(method, str):
+            raise ValueError(f"method is {method!r}, which names none")
+        before = get_config(method).to_dict()
+        for name, default in before.items():
+            if isinstance(default, dict):
+                default |= BEFORE_THERE_WERE.get(name, {})
+                found = fields.get(name, {})
+                if not isinstance(found, dict):
+                    raise ValueError(f"{name} is {found!r} and no section")
+                typed = {k: _typed(f"{name}.{k}", found, k, v) for k, v in default.items()}
+                fields[name] = found | typed
+            else:
+                fields[name] = _typed(name, fields, name, default)
+        return ConfigDict(fields)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"cannot read the config {path}: {error!r}") from None
+        said = in_a_line(error if isinstance(error, InputError) else repr(error))
+        raise InputError(f"cannot read the config {path}: {said}") from None
+
+
+def _typed(field: str, section: dict[str, Any], name: str, default: Any) -> Any:
+    """Return a value of a section if it is of the type of its default, else raise `ValueError`."""
+    value = section.get(name, default)
+    if isinstance(value, list) and isinstance(default, tuple):
+        value = tuple(value)  # JSON has lists only
+    if type(value) is int and isinstance(default, float):
+        value = float(value)
+    if type(value) is not type(default):
+        kind = type(default).__name__
+        raise ValueError(f"{field} is {value!r}, and is to be a {kind} such as {default!r}")
+    return value

@@ -3,16 +3,35 @@
 import argparse
 import errno
 import functools
+import io
 import sys
 from collections.abc import Callable
 from typing import NoReturn, ParamSpec, TypeVar
 
+_JOINERS = "\u200c\u200d"  # within emoji and words: not printable by themselves, but no harm
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 # What a system says of a disk that is full or must not be written to.
 UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG}
+
+
+def printable(text: object) -> str:
+    """Return a text, such as a file's name, as it can stand in a line.
+
+    What ends lines, moves the cursor or is no text at all becomes an escape, such as \\n.
+    """
+    return "".join(
+        x if x.isprintable() or x in _JOINERS else x.encode("unicode_escape").decode()
+        for x in str(text)
+    )
+
+
+def in_a_line(error: object, most: int = 300) -> str:
+    """Return what an error says, in one line of so many characters, whatever a file put into it."""
+    said = printable(" ".join(str(error).split())) or type(error).__name__
+    return said if len(said) <= most else f"{said[:most]}…"
 
 
 class InputError(ValueError):
@@ -50,10 +69,13 @@ def exit_on_input_error(main: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(main)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may be no text
+            sys.stdout.reconfigure(errors="backslashreplace")
         try:
             return main(*args, **kwargs)
         except InputError as error:
-            print(f"error: {error}", file=sys.stderr)
+            said = "\n".join(map(printable, str(error).split("\n")))
+            print(f"error: {said}", file=sys.stderr)
             sys.exit(error.exit_status)
         except OSError as error:
             if error.errno not in UNWRITABLE:

@@ -2,13 +2,15 @@
 
 import functools
 import io
+import threading
+import warnings
 from pathlib import PurePath
 from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
-from ugatit_jax.console.errors import InputError
+from ugatit_jax.console.errors import InputError, in_a_line, printable
 from ugatit_jax.data.encodings import ENCODINGS
 from ugatit_jax.data.reading import read_file
 from ugatit_jax.data.storage import AnyPath, list_files
@@ -16,6 +18,11 @@ from ugatit_jax.data.storage import AnyPath, list_files
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"})
 NO_MEDIA = ".nomedia"  # a file that marks a folder of pictures that are none of a data set
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
+LARGE = 2**25  # px: a picture of more is decoded while no other one of more is
+_one_large = threading.Lock()
+# What Pillow says of a picture that it reads all the same, or refuses in other words, too.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 A = TypeVar("A", bound=Any)
 
@@ -42,13 +49,17 @@ def decode_with_alpha(
     data = source if isinstance(source, bytes) else read_file(source)
     try:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            if image.width * image.height > LARGE:  # one after the other, as each takes gigabytes
+                with _one_large:
+                    return _convert(image)
             return _convert(image)
     except Exception as error:  # Pillow's decoders raise all kinds on broken files
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         if isinstance(error, UnidentifiedImageError):
             reason = f"it is none of {', '.join(_FORMATS)}"
-        name = name or ("picture" if isinstance(source, bytes) else str(source))
-        raise BrokenPicture(f"cannot read {name}: {reason}; replace it or leave it out") from error
+        name = printable(name or ("picture" if isinstance(source, bytes) else source))
+        said = f"cannot read {name}: {in_a_line(reason)}; replace it or leave it out"
+        raise BrokenPicture(said) from error
 
 
 def encode(picture: np.ndarray, format: str, alpha: np.ndarray | None = None) -> bytes:
@@ -81,7 +92,7 @@ def _convert(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
     profile = image.info.get("icc_profile")
     image = _upright(image)
     if image.mode.startswith("I"):  # 16-bit greyscale: Pillow's own conversion clips at 255
-        image = Image.fromarray(np.rint(np.asarray(image) / 257).astype(np.uint8))
+        image = _eight_bits(image)
     if not image.has_transparency_data:
         return np.array(_to_srgb(image, profile)), None
     rgba = image.convert("LA" if image.mode == "LA" else "RGBA")
@@ -89,6 +100,16 @@ def _convert(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
     colour = _to_srgb(rgba.convert(rgba.mode.removesuffix("A")), profile)
     opaque = alpha.getextrema()[0] == 255
     return np.array(_over_white(colour, alpha)), None if opaque else np.array(alpha)
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Scale 16-bit greyscale, and make what one value of it says is transparent so."""
+    deep = np.asarray(image).clip(0, 65535).astype(np.uint16)
+    values = np.rint(np.arange(2**16) / 257).astype(np.uint8)[deep]
+    grey, transparent = Image.fromarray(values), image.info.get("transparency")
+    if isinstance(transparent, int):
+        grey.putalpha(Image.fromarray(np.where(deep == transparent, 0, 255).astype(np.uint8)))
+    return grey
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -145,8 +166,8 @@ def to_uint8(x: np.ndarray) -> np.ndarray:
 def list_images(folder: AnyPath) -> list[AnyPath]:
     """All pictures in a folder and the folders in it, in the order of their relative paths.
 
-    A picture is told by its extension, in any case. Links to folders are followed, but not in
-    circles. Left out are hidden files and folders, and folders in it that hold a file `.nomedia`,
+    A picture is told by its extension, in any case. Links to folders are followed, but into each
+    folder once. Left out are hidden files and folders, and folders in it with a file `.nomedia`,
     as media players leave them out: what translates marks so what it makes beside translations.
     Raises `InputError` where `folder` is no folder.
     """

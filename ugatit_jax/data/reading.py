@@ -3,7 +3,7 @@
 import errno
 import time
 
-from ugatit_jax.console.errors import InputError, TransientError
+from ugatit_jax.console.errors import InputError, TransientError, in_a_line, printable
 from ugatit_jax.data.storage import AnyPath, first_line, read_bytes
 
 PAUSES = (0.5, 1, 2)  # seconds before another attempt; clients of buckets have their own before it
@@ -26,14 +26,13 @@ def read_file(path: AnyPath) -> bytes:
         try:
             return read_bytes(path)
         except Exception as error:  # clients of buckets raise all kinds
+            said = f"cannot read {printable(path)}: {in_a_line(first_line(error))}"
             if not is_transient(error):
-                raise InputError(
-                    f"cannot read {path}: {first_line(error)}; replace it or leave it out"
-                ) from error
+                raise InputError(f"{said}; replace it or leave it out") from error
             if pause is None:
                 raise TransientError(
-                    f"cannot read {path}: {first_line(error)}, {len(PAUSES) + 1} times one after "
-                    "the other; the same command may do later"
+                    f"{said}, {len(PAUSES) + 1} times one after the other; the same command may do "
+                    "later"
                 ) from error
             time.sleep(pause)
     raise AssertionError

@@ -6,17 +6,20 @@ methods, and gcsfs carries them out; orbax takes both kinds. None of it imports 
 
 import argparse
 import contextlib
+import errno
 import functools
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Sequence
+import stat
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePath, PurePosixPath
-from typing import Any, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 import fsspec
 
-from ugatit_jax.console.errors import InputError
+from ugatit_jax.console.errors import InputError, printable
 
 # With TensorFlow installed, epath would import it for every address.
 os.environ.setdefault("EPATH_USE_TF", "0")
@@ -149,14 +152,37 @@ def write_atomically(path: AnyPath, content: str | bytes) -> None:
 
 
 def read_bytes(path: AnyPath) -> bytes:
-    """Read a file; in a bucket with one request, where `path.read_bytes` makes four."""
-    return path.read_bytes() if isinstance(path, Path) else _gcs().cat_file(str(path))
+    """Read a file; in a bucket with one request, where `path.read_bytes` makes four.
+
+    Raises `OSError` as `open_file` does.
+    """
+    if not isinstance(path, Path):
+        return _gcs().cat_file(str(path))
+    with open_file(path) as file:
+        return file.read()
+
+
+def open_file(path: Path) -> BinaryIO:
+    """Open a file of this machine to read it.
+
+    Raises `OSError` for what is none but has a name: a pipe would be waited for, and a device read
+    without end.
+    """
+    # Without waiting for somebody to write into a pipe; files take no notice of it.
+    number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    kind = os.fstat(number).st_mode
+    if stat.S_ISREG(kind):
+        return os.fdopen(number, "rb")
+    os.close(number)
+    if stat.S_ISDIR(kind):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    raise FileNotFoundError(errno.ENOENT, "it is no regular file", str(path))
 
 
 def list_files(folder: AnyPath) -> list[PurePath]:
     """Return the paths, from `folder`, of all files in it and in the folders in it.
 
-    Links are followed, but not in circles.
+    Links are followed, but into each folder once, and not where it is found without a link.
     """
     if isinstance(folder, Path):
         return _walk(folder)
@@ -165,33 +191,64 @@ def list_files(folder: AnyPath) -> list[PurePath]:
 
 
 def file_sizes(paths: Sequence[AnyPath]) -> list[int]:
-    """Return the sizes of files in bytes; a bucket is asked for a list of all, not for each."""
+    """Return the sizes of files in bytes; a bucket is asked for a list of all, not for each.
+
+    Raises `InputError` for a file that is no more there.
+    """
     names = [str(path).removeprefix("gs://") for path in paths if not isinstance(path, Path)]
     listed: dict[str, dict[str, Any]] = {}
     if names:
         folder = os.path.commonpath([os.path.dirname(name) for name in names])
         listed = _gcs().find(folder, detail=True)
     return [
-        path.stat().st_size
+        file_size(path)
         if isinstance(path, Path)
         else int(listed[str(path).removeprefix("gs://")]["size"])
         for path in paths
     ]
 
 
+def file_size(path: Path) -> int:
+    """Return the size of a file in bytes. Raises `InputError` for one that is no more there."""
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise InputError(
+            f"cannot read {printable(path)}: {first_line(error)}; somebody removes files while "
+            "they are looked for"
+        ) from None
+
+
+# Of a folder or file that is not the user's, is no more there, or has too long a path to be opened.
+_PASSED_OVER = {errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG}
+
+
 def _walk(root: Path) -> list[PurePath]:
     found: list[PurePath] = []
-
-    def visit(folder: Path, above: frozenset[Path]) -> None:
-        if (real := folder.resolve()) in above:
-            return
-        with contextlib.suppress(PermissionError):  # of a folder that is not the user's
-            for path in list(folder.iterdir()):
-                with contextlib.suppress(PermissionError):
+    seen: set[object] = set()  # each folder once, as links between a few make endless paths
+    waiting = deque([root])  # links come last: a folder is known by its own name
+    while waiting:
+        with _passed_over():
+            folder = waiting.popleft()
+            about = folder.stat()
+            # Not by its path without links, which takes long to find where it is deep.
+            real = (about.st_dev, about.st_ino) if about.st_ino else folder.resolve()
+            if real in seen:
+                continue
+            seen.add(real)
+            for path in sorted(folder.iterdir(), key=os.fspath):
+                with _passed_over():
                     if path.is_dir():
-                        visit(path, above | {real})
+                        (waiting.append if path.is_symlink() else waiting.appendleft)(path)
                     elif path.is_file():
                         found.append(path.relative_to(root))
-
-    visit(root, frozenset())
     return found
+
+
+@contextlib.contextmanager
+def _passed_over() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _PASSED_OVER:
+            raise

@@ -5,18 +5,22 @@ after the other before. Reading resolves a handful of names, those that tensors 
 dictionaries take, and refuses any other.
 """
 
-import collections
+import io
 import math
+import os
 import pickle
 import struct
 import zipfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
-from ugatit_jax.console.errors import InputError
+from ugatit_jax.console.errors import InputError, in_a_line
+from ugatit_jax.data.pickles import Dictionary, load, plain
+from ugatit_jax.data.storage import open_file
 
 DTYPES = {
     "DoubleStorage": "<f8",
@@ -29,17 +33,18 @@ MAGIC = 0x1950A86A20F9469CFC6C  # what files from before zip archives begin with
 
 
 def read_torch_file(path: Path) -> Any:
-    """Return what `torch.save` wrote, with NumPy arrays for tensors.
+    """Return what `torch.save` wrote, with NumPy arrays, not to be written to, for tensors.
 
-    Raises `InputError` if it cannot be read, or holds more than tensors in dictionaries and lists.
+    It takes no more memory than the file is large. Raises `InputError` if it cannot be read, or
+    holds more than tensors in dictionaries and lists.
     """
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             return _read_zip(file) if zipfile.is_zipfile(file) else _read_legacy(file)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from None
     except Exception as error:  # a damaged pickle raises anything
-        raise InputError(f"{path} is no PyTorch file of tensors: {error}") from None
+        raise InputError(f"{path} is no PyTorch file of tensors: {in_a_line(error)}") from None
 
 
 def write_torch_file(path: Path, tensors: Mapping[str, Any]) -> None:
@@ -57,75 +62,138 @@ def write_torch_file(path: Path, tensors: Mapping[str, Any]) -> None:
 
 def _read_zip(file: IO[bytes]) -> Any:
     with zipfile.ZipFile(file) as archive:
-        name = next(name for name in archive.namelist() if name.endswith("data.pkl"))
+        name = next((name for name in archive.namelist() if name.endswith("data.pkl")), None)
+        if name is None:
+            raise ValueError("it is an archive without data.pkl")
         root = name.removesuffix("data.pkl")
         if f"{root}byteorder" in archive.namelist():
-            byte_order = archive.read(f"{root}byteorder")
+            byte_order = _read_entry(archive, f"{root}byteorder")
             if byte_order != b"little":
-                raise ValueError(f"its byte order is {byte_order.decode()}")
-        with archive.open(name) as pickled:
-            unpickler = _Unpickler(pickled)
-            found = unpickler.load()
-        for key, storage in unpickler.storages.items():
-            storage[:] = np.frombuffer(archive.read(f"{root}data/{key}"), storage.dtype)
-    return found
+                raise ValueError(f"its byte order is {byte_order[:16].decode()}")
+        tensors = _Tensors()
+        found = tensors.load(io.BytesIO(_read_entry(archive, name)))
+        # Entries may lie over each other: many of them in a small file.
+        if sum(storage.bytes for storage in tensors.storages.values()) > _size(file):
+            raise ValueError("its storages are larger than the file")
+        for key, storage in tensors.storages.items():
+            storage.fill(_read_entry(archive, f"{root}data/{key}", storage.bytes))
+    return tensors.finish(found)
+
+
+def _read_entry(archive: zipfile.ZipFile, name: str, size: int | None = None) -> bytes:
+    entry = archive.getinfo(name)
+    if entry.compress_type != zipfile.ZIP_STORED:  # a little of it might become anything
+        raise ValueError(f"{name} is compressed, as PyTorch's files are not")
+    if size not in (None, entry.file_size):
+        raise ValueError(f"{name} has {entry.file_size} bytes, expected {size}")
+    return archive.read(entry)
 
 
 def _read_legacy(file: IO[bytes]) -> Any:
     file.seek(0)
-    if _Unpickler(file).load() != MAGIC:
+    if _Tensors().load(file) != MAGIC:
         raise ValueError("it begins otherwise")
     for _ in ("version of the protocol", "the machine that wrote it"):
-        _Unpickler(file).load()
-    unpickler = _Unpickler(file)
-    found = unpickler.load()
-    for key in _Unpickler(file).load():
-        storage = unpickler.storages[key]
+        _Tensors().load(file)
+    tensors = _Tensors()
+    found = tensors.load(file)
+    for key in _Tensors().load(file):
+        storage = tensors.storages[key]
         (count,) = struct.unpack("<q", file.read(8))
-        storage[:] = np.frombuffer(file.read(count * storage.itemsize), storage.dtype)
-    return found
+        if count != storage.count or storage.bytes > _size(file) - file.tell():
+            raise ValueError(f"storage {key} has not the {storage.count} values that it should")
+        storage.fill(file.read(storage.bytes))
+    return tensors.finish(found)
 
 
-class _Unpickler(pickle.Unpickler):
-    """Collects the storages, for the caller to fill after the tensors were made of them."""
+def _size(file: IO[bytes]) -> int:
+    return os.fstat(file.fileno()).st_size
 
-    def __init__(self, file: IO[bytes]) -> None:
-        super().__init__(file)
-        self.storages: dict[str, np.ndarray] = {}
 
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) == ("collections", "OrderedDict"):
-            return collections.OrderedDict
-        if (module, name) in (
-            ("torch._utils", "_rebuild_tensor_v2"),
-            ("torch._utils", "_rebuild_tensor"),  # before PyTorch 0.4
-        ):
-            return _rebuild_tensor
-        if (module, name) == ("torch", "Size"):
-            return tuple
-        if (module, name) == ("torch._utils", "_rebuild_parameter"):
-            return _rebuild_parameter
-        if module == "torch" and name in DTYPES:
-            return np.dtype(DTYPES[name])
-        raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+@dataclass
+class _Storage:
+    dtype: np.dtype[Any]
+    count: int
+    values: np.ndarray | None = None
 
-    def persistent_load(self, pid: Any) -> np.ndarray:
+    @property
+    def bytes(self) -> int:
+        return self.count * self.dtype.itemsize
+
+    def fill(self, content: bytes) -> None:
+        self.values = np.frombuffer(content, self.dtype, self.count)
+
+
+class _Tensor(NamedTuple):
+    """Stands for a tensor until its storage is read."""
+
+    storage: Any
+    offset: Any
+    shape: Any
+    strides: Any
+
+
+class _Tensors:
+    """Reads a pickle of tensors, and collects the storages, for the caller to fill."""
+
+    def __init__(self) -> None:
+        self.storages: dict[Any, _Storage] = {}
+        self._bytes, self._used = 0, 0  # of all storages, and of the tensors so far
+
+    def load(self, file: IO[bytes]) -> Any:
+        # Of this file alone: a pickle can change attributes of what it is given.
+        def rebuild(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> _Tensor:
+            return _Tensor(storage, offset, shape, strides)
+
+        names: dict[tuple[str, str], Any] = {
+            ("collections", "OrderedDict"): lambda items=(): Dictionary(items),
+            ("torch._utils", "_rebuild_tensor_v2"): rebuild,
+            ("torch._utils", "_rebuild_tensor"): rebuild,  # before PyTorch 0.4
+            ("torch._utils", "_rebuild_parameter"): lambda tensor, *_: tensor,
+            ("torch", "Size"): lambda items=(): tuple(items),
+        }
+        names |= {("torch", name): code for name, code in DTYPES.items()}
+        return load(file, names, self._find)
+
+    def _find(self, pid: Any) -> Any:
         _, dtype, key, _, count, *_ = pid
-        return self.storages.setdefault(key, np.empty(count, dtype))
+        if not isinstance(count, int) or count < 0 or dtype not in DTYPES.values():
+            raise ValueError("a storage is of no known kind or size")
+        if key not in self.storages:
+            self.storages[key] = _Storage(np.dtype(dtype), count)
+            self._bytes += self.storages[key].bytes
+        storage = self.storages[key]
+        if (storage.dtype, storage.count) != (np.dtype(dtype), count):
+            raise ValueError(f"storage {key} is of two kinds")
+        return _Handle(key)
+
+    def finish(self, found: Any) -> Any:
+        return plain(found, self._make)
+
+    def _make(self, value: Any) -> np.ndarray:
+        if not isinstance(value, _Tensor) or not isinstance(value.storage, _Handle):
+            raise ValueError("it holds more than tensors in dictionaries")
+        storage = self.storages[value.storage.key]
+        offset, shape, strides = value.offset, tuple(value.shape), tuple(value.strides)
+        if not all(isinstance(x, int) for x in (offset, *shape, *strides)):
+            raise ValueError("a tensor has a shape of other than whole numbers")
+        last = offset + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
+        is_inside = min(offset, *shape, *strides, 0) == 0 and (0 in shape or last < storage.count)
+        if storage.values is None or not is_inside:
+            raise ValueError("a tensor lies outside its storage")
+        # Values that are repeated, and storages that are shared, would make much of a small file.
+        self._used += math.prod(shape) * storage.dtype.itemsize
+        if math.prod(shape) > storage.count or self._used > 2 * self._bytes:
+            raise ValueError("its tensors are larger than what it holds")
+        in_bytes = [s * storage.dtype.itemsize for s in strides]
+        values = storage.values[offset:] if 0 not in shape else storage.values
+        return np.lib.stride_tricks.as_strided(values, shape, in_bytes, writeable=False)
 
 
-def _rebuild_tensor(
-    storage: np.ndarray, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: Any
-) -> np.ndarray:
-    last = offset + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
-    if min(offset, *shape, *strides, 0) < 0 or (0 not in shape and last >= storage.size):
-        raise ValueError("a tensor lies outside its storage")
-    in_bytes = [s * storage.itemsize for s in strides]
-    return np.lib.stride_tricks.as_strided(storage[offset:], shape, in_bytes)
+class _Handle(NamedTuple):
+    """Stands for a storage while the pickle is read."""
 
-
-def _rebuild_parameter(tensor: np.ndarray, *_: Any) -> np.ndarray:
-    return tensor
+    key: Any
 
 
 def _pickle_tensors(tensors: Mapping[str, Any]) -> tuple[bytes, list[np.ndarray]]:

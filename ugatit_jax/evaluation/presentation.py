@@ -7,6 +7,7 @@ import numpy as np
 
 from ugatit_jax.console.errors import InputError
 from ugatit_jax.data.datasets import Domain
+from ugatit_jax.data.json_file import read_object
 from ugatit_jax.data.storage import AnyPath, first_line, make_folder, write_atomically
 from ugatit_jax.evaluation.report import Report, about, notes, render, tables
 from ugatit_jax.evaluation.scores import Scores, order
@@ -24,7 +25,7 @@ def claim_folder(folder: AnyPath, report: Report, overwrite: bool) -> None:
     path = folder / "report.json"
     if path.exists() and not overwrite:
         try:
-            before = json.loads(path.read_text(encoding="utf-8"))
+            before = read_object(path)
         except ValueError:
             before = {}
         for field in ("data", "features"):

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from ugatit_jax.console.errors import InputError
+from ugatit_jax.console.errors import InputError, printable
 from ugatit_jax.data import images
 from ugatit_jax.data.storage import write_atomically
 from ugatit_jax.inference import fit
@@ -130,7 +130,7 @@ class FileTranslator:
             fitted = fit.fit_picture(picture, mode, size)
             fitted = dataclasses.replace(fitted, number=job.number)
         except InputError as error:
-            return InputError(f"cannot translate {job.source}: {error}")
+            return InputError(f"cannot translate {printable(job.source)}: {error}")
         return _Read(job, fitted, None if alpha is None else fit.fit_alpha(alpha, mode, size))
 
     def _judgement(self, picture: np.ndarray) -> dict[str, np.ndarray]:
@@ -153,7 +153,7 @@ class FileTranslator:
             if translated.cycle is not None:
                 contents["cycle"] = encode(translated.cycle)
         except InputError as error:
-            return InputError(f"cannot write what {read.job.source} became: {error}")
+            return InputError(f"cannot write what {printable(read.job.source)} became: {error}")
         if "attention" in read.job.outputs:
             shown = read.fitted.shown
             figure = attention_figure(shown, translated.heatmap, translated.picture, judged)
@@ -167,7 +167,8 @@ class FileTranslator:
                 write_atomically(path, contents[kind])
         except OSError as error:  # which does not always name the file
             if error.errno == errno.ENAMETOOLONG:
-                return InputError(f"cannot write {path}: its name is too long; rename the picture")
+                said = f"cannot write {printable(path)}: its name is too long; rename the picture"
+                return InputError(said)
             raise OSError(error.errno, error.strerror, str(path)) from error
         return None
 

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ugatit_jax.console.errors import InputError
+from ugatit_jax.console.errors import InputError, printable
 from ugatit_jax.data import images
-from ugatit_jax.data.storage import write_atomically
+from ugatit_jax.data.storage import file_size, write_atomically
 from ugatit_jax.inference.options import Options
 from ugatit_jax.inference.record import FILE, Made, Record
 
@@ -60,7 +60,7 @@ def plan(inputs: Sequence[Path], out: Path, options: Options) -> list[Job]:
     for item in inputs:
         root, found = _find(item.expanduser(), out)
         for source in found:
-            name, size = source.relative_to(root), source.stat().st_size
+            name, size = source.relative_to(root), file_size(source)
             _check_name(source, name)
             for style in range(1, options.styles + 1) or (0,):
                 styled = name.with_stem(f"{name.stem}_style{style}") if style else name
@@ -71,10 +71,13 @@ def plan(inputs: Sequence[Path], out: Path, options: Options) -> list[Job]:
     for job in jobs.values():
         for path in job.outputs.values():
             if path.resolve() in sources:
-                raise InputError(f"{path} would be overwritten: choose another folder for --out")
+                raise InputError(
+                    f"{printable(path)} would be overwritten: choose another folder for --out"
+                )
             if path in makers:
                 raise InputError(
-                    f"{makers[path]} and {job.source} would both become {path}: "
+                    f"{printable(makers[path])} and {printable(job.source)} would both become "
+                    f"{printable(path)}: "
                     "rename one, or translate them into separate folders"
                 )
             makers[path] = job.source
@@ -83,14 +86,16 @@ def plan(inputs: Sequence[Path], out: Path, options: Options) -> list[Job]:
 
 def _find(item: Path, out: Path) -> tuple[Path, list[Path]]:
     """The pictures of an input, and the folder that their names are kept from."""
-    if item.is_file():
+    if os.path.isfile(item):  # not Path's, which raises for a name that is too long
         return item.parent, [item]
     root, pattern = item, False
-    if not item.is_dir():
+    if not os.path.isdir(item):
         fixed = list(itertools.takewhile(lambda part: not set("*?[") & set(part), item.parts))
         root, pattern = Path(*fixed), len(fixed) < len(item.parts)
         if not pattern:
-            raise InputError(f"no picture or folder {item}")
+            raise InputError(f"no picture or folder {printable(item)}")
+        if ".." in item.parts[len(fixed) :]:  # results would leave --out by the same way
+            raise InputError(f"{printable(item)} has .. after a wildcard: say where it leads to")
     if (not pattern or "**" in item.parts) and out.resolve().is_relative_to(root.resolve()):
         raise InputError(f"--out {out} is inside the input folder {root}: choose one outside it")
     if pattern:
@@ -136,8 +141,9 @@ def _check_name(source: Path, name: Path) -> None:
     folder = name.parts[0].lower()  # some systems take Cycle and cycle for the same
     if len(name.parts) > 1 and folder in BY_PRODUCTS:
         raise InputError(
-            f"{source} would become a translation in {folder}/, which is for what is made beside "
-            f"translations: rename the folder {name.parts[0]}, or translate it by itself"
+            f"{printable(source)} would become a translation in {folder}/, which is for what is "
+            f"made beside translations: rename the folder {printable(name.parts[0])}, or translate "
+            "it by itself"
         )
 
 
@@ -186,7 +192,7 @@ def still_to_do(
             file = file.with_suffix(f".{before.format}")
         differences = [f"{FILE} does not know it"] if before is None else before.differences(now)
         if differences and os.path.exists(file):
-            others.append(f"{file}: {'; '.join(differences)}")
+            others.append(f"{printable(file)}: {'; '.join(differences)}")
         if differences or not job.is_there():
             todo.append(job)
     if others:

@@ -18,7 +18,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from ugatit_jax.config.checks import check_config
 from ugatit_jax.config.fields import get_config
-from ugatit_jax.console.errors import InputError
+from ugatit_jax.console.errors import InputError, in_a_line
 from ugatit_jax.data.torch_file import read_torch_file
 from ugatit_jax.interop.weights import Weights
 from ugatit_jax.methods import build_method
@@ -91,7 +91,9 @@ def read_files(source: Path, image_size: int | None = None) -> Weights:
 
 def _read(file: Path) -> StateDict:
     state_dict = read_torch_file(file)
-    if not isinstance(state_dict, dict):
+    if not isinstance(state_dict, dict) or not all(
+        isinstance(name, str) and isinstance(x, np.ndarray) for name, x in state_dict.items()
+    ):
         raise InputError(f"{file} holds no CycleGAN: a state_dict")
     return state_dict
 
@@ -100,7 +102,7 @@ def _fit(file: Path, reading: Callable[[StateDict], Any], state_dict: StateDict)
     try:
         params = reading(state_dict)
     except ValueError as error:
-        raise InputError(f"{file} does not fit: {error}") from None
+        raise InputError(f"{file} does not fit: {in_a_line(error)}") from None
     return jax.tree.map(lambda x: np.asarray(x, np.float32), params)
 
 

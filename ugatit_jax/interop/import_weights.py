@@ -23,7 +23,13 @@ from ml_collections import ConfigDict
 
 from ugatit_jax.config import fields as default
 from ugatit_jax.config.checks import check_config
-from ugatit_jax.console.errors import InputError, Parser, exit_on_input_error
+from ugatit_jax.console.errors import (
+    InputError,
+    Parser,
+    exit_on_input_error,
+    in_a_line,
+    printable,
+)
 from ugatit_jax.data.storage import AnyPath, folder_argument, path_argument
 from ugatit_jax.data.torch_file import read_torch_file
 from ugatit_jax.interop import cyclegan, munit, pytorch, tensorflow
@@ -54,7 +60,12 @@ def read_weights(source: Path, image_size: int | None = None) -> Weights:
             return _read_tensorflow(prefix, image_size)
         return _read_pytorch(source, image_size)
     except KeyError as error:
-        raise InputError(f"{source} holds no U-GAT-IT: there is no {error.args[0]} in it") from None
+        missing = in_a_line(error.args[0])
+        raise InputError(f"{source} holds no U-GAT-IT: there is no {missing} in it") from None
+    except InputError:
+        raise
+    except ValueError as error:  # of the shapes of its first kernels
+        raise InputError(f"{source} holds no U-GAT-IT: {in_a_line(error)}") from None
 
 
 def make_state(weights: Weights) -> TrainState:
@@ -92,7 +103,7 @@ def _read_pytorch(source: Path, image_size: int | None) -> Weights:
     networks = read_torch_file(source)
     if munit.is_one(networks):
         return munit.read_files(source, networks, image_size)
-    if not isinstance(networks, dict) or not all(isinstance(x, dict) for x in networks.values()):
+    if not isinstance(networks, dict) or not all(map(_is_state_dict, networks.values())):
         raise InputError(f"{source} holds no U-GAT-IT: six state_dicts in a dictionary")
     config = _make_config("pytorch", pytorch.config_fields(networks), image_size)
     blocks = config.model.residual_blocks
@@ -117,6 +128,10 @@ def _read_pytorch(source: Path, image_size: int | None) -> Weights:
     step = int(number[1]) if number else 0
     params = {"generators": generators, "discriminators": discriminators}
     return Weights(config, step, params, {"spectral": vectors}, moments=None)
+
+
+def _is_state_dict(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(x, np.ndarray) for x in value.values())
 
 
 def _read_tensorflow(prefix: Path, image_size: int | None) -> Weights:
@@ -208,8 +223,10 @@ def _check_shapes(source: Path, found: Mapping[str, Shape], expected: Mapping[st
             raise InputError(
                 f"{source} does not fit: {name} has shape {found[name]}, expected {shape}"
             )
-    if more := sorted(found.keys() - expected.keys()):
-        raise InputError(f"{source} does not fit: {more[0]}, of shape {found[more[0]]}, is no part")
+    if more := sorted(found.keys() - expected.keys(), key=str):
+        raise InputError(
+            f"{source} does not fit: {printable(more[0])}, of shape {found[more[0]]}, is no part"
+        )
 
 
 def _describe(weights: Weights) -> str:

@@ -17,7 +17,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from ugatit_jax.config.checks import check_config
 from ugatit_jax.config.fields import get_config
-from ugatit_jax.console.errors import InputError
+from ugatit_jax.console.errors import InputError, in_a_line
 from ugatit_jax.data.torch_file import read_torch_file
 from ugatit_jax.interop.weights import Weights
 from ugatit_jax.methods import build_method
@@ -33,7 +33,11 @@ def is_one(content: Any) -> bool:
     return (
         isinstance(content, dict)
         and content.keys() == {"a", "b"}
-        and all(isinstance(state_dict, dict) for state_dict in content.values())
+        and all(
+            isinstance(state_dict, dict)
+            and all(isinstance(k, str) and isinstance(x, np.ndarray) for k, x in state_dict.items())
+            for state_dict in content.values()
+        )
     )
 
 
@@ -49,7 +53,7 @@ def read_files(
     try:
         config = _config_of(generators["a"])
     except ValueError as error:
-        raise InputError(f"{source} does not fit: {error}") from None
+        raise InputError(f"{source} does not fit: {in_a_line(error)}") from None
     if image_size is not None:
         config.data.image_size = (image_size, image_size)
     beside = source.with_name(re.sub(r"^gen_", "dis_", source.name))
@@ -98,7 +102,7 @@ def _read(
         try:
             params = import_network(state_dict, names, expected[domain])
         except ValueError as error:
-            raise InputError(f"{file} does not fit: in {domain}, {error}") from None
+            raise InputError(f"{file} does not fit: in {domain}, {in_a_line(error)}") from None
         found[domain] = jax.tree.map(lambda x: np.asarray(x, np.float32), params)
     return found
 

@@ -61,11 +61,11 @@ def config_fields(networks: Mapping[str, StateDict]) -> dict[str, Any]:
     """Return the config's fields that the names and shapes of six state_dicts tell.
 
     Without 'data.image_size' for light generators, which take any. Raises `KeyError` with the
-    name of a tensor that is not there.
+    name of a tensor that is not there, and `ValueError` for one that is no kernel.
     """
     generator = networks["genA2B"]
-    width = generator["DownBlock.1.weight"].shape[0]
-    outputs, inputs = generator["FC.0.weight"].shape
+    width = _shape(generator, "DownBlock.1.weight", 4)[0]
+    outputs, inputs = _shape(generator, "FC.0.weight", 2)
     fields: dict[str, Any] = {
         "model.light": inputs == outputs,
         "model.base_width": width,
@@ -77,6 +77,13 @@ def config_fields(networks: Mapping[str, StateDict]) -> dict[str, Any]:
     if inputs != outputs:
         fields["data.image_size"] = (4 * math.isqrt(inputs // (4 * width)),) * 2
     return fields
+
+
+def _shape(state_dict: StateDict, name: str, axes: int) -> tuple[int, ...]:
+    shape = state_dict[name].shape
+    if len(shape) != axes or 0 in shape:
+        raise ValueError(f"{name} has shape {shape}, and is no kernel")
+    return shape
 
 
 def import_generator(state_dict: StateDict, residual_blocks: int) -> dict[str, Any]:

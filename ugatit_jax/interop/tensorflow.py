@@ -74,10 +74,14 @@ def config_fields(shapes: Mapping[str, tuple[int, ...]], folder: str) -> dict[st
     """Return the config's fields that the variables' shapes and the name of their folder tell.
 
     Without 'data.image_size' for light generators, which take any. Raises `KeyError` with the
-    name of a variable that is not there.
+    name of a variable that is not there, and `ValueError` for one that is no kernel.
     """
-    width = shapes["generator_B/conv/conv2d/kernel"][-1]
-    inputs, outputs = shapes["generator_B/MLP/linear_0/dense/kernel"]
+    first, dense = (
+        shapes[f"generator_B/{layer}/kernel"] for layer in ("conv/conv2d", "MLP/linear_0/dense")
+    )
+    if (len(first), len(dense)) != (4, 2) or 0 in (*first, *dense):
+        raise ValueError(f"its first kernels have shapes {first} and {dense}")
+    width, (inputs, outputs) = first[-1], dense
     spectral_norm = "discriminator_A/local/conv_0/u" in shapes
     fields: dict[str, Any] = {
         "model.light": inputs == outputs,

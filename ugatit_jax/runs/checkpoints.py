@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,8 +17,9 @@ import orbax.checkpoint as ocp
 from ml_collections import ConfigDict
 from orbax.checkpoint import checkpoint_managers
 
+from ugatit_jax.config.checks import build_trained
 from ugatit_jax.config.records import load_config
-from ugatit_jax.console.errors import InputError
+from ugatit_jax.console.errors import InputError, in_a_line
 from ugatit_jax.data.storage import (
     AnyPath,
     check_for_orbax,
@@ -28,7 +29,6 @@ from ugatit_jax.data.storage import (
 )
 from ugatit_jax.devices import distributed
 from ugatit_jax.devices.sharding import make_mesh, replicated
-from ugatit_jax.methods import build_method
 from ugatit_jax.methods.method import Method, Params, shapes
 from ugatit_jax.methods.state import TrainState, create_state, translating
 from ugatit_jax.runs import integrity
@@ -66,7 +66,7 @@ def open_checkpoints(workdir: AnyPath, options: ConfigDict) -> Iterator[ocp.Chec
 def _explain(error: Exception) -> str:
     """Say in a line why something could not be written; tensorstore hides it in its own."""
     number = re.search(r"os_error_code='(\d+)'", str(error))
-    return os.strerror(int(number[1])) if number else first_line(error)
+    return os.strerror(int(number[1])) if number else in_a_line(first_line(error))
 
 
 def _record_new(checkpoints: ocp.CheckpointManager) -> None:
@@ -212,10 +212,9 @@ def restore_weights(run_dir: AnyPath, step: Step = None) -> Trained:
             raise InputError(f"{run_dir} is an export of step {exported} alone: leave out --step")
         return Trained(config, exported, jax.device_put(weights, jax.local_devices()[0]))
     with _open_to_read(run_dir, step, {"ema", *TRANSLATING}) as (config, step, checkpoints):
-        method = build_method(config)
+        method, (params, _) = build_trained(config, run_dir / "config.json", shapes)
         layout = layout_of(checkpoints_folder(run_dir) / str(step))
         name = "ema" if has_average(run_dir, step) else layout.translating
-        params, _ = shapes(method)
         item = _on_first_device(layout.unwrap(translating(method, params)))
         groups = layout.wrap(_restore_items(checkpoints, step, {name: item})[name])
         weights = {way: method.select(groups, way) for way in method.directions}
@@ -230,8 +229,7 @@ def has_average(run_dir: AnyPath, step: int) -> bool:
 def restore_state(run_dir: AnyPath, step: Step = None) -> tuple[ConfigDict, TrainState]:
     """Read the config and a whole state, but for a moving average, as `restore_weights` does."""
     with _open_to_read(run_dir, step) as (config, step, checkpoints):
-        method = build_method(config)
-        state = _on_first_device(_without_average(method, config))
+        method, state = build_trained(config, run_dir / "config.json", _first_state(config))
         layout = layout_of(checkpoints_folder(run_dir) / str(step))
         found = _restore_items(checkpoints, step, layout.to_items(method, state))
     return config, layout.to_state(found)
@@ -244,8 +242,7 @@ def restore_judges(run_dir: AnyPath, step: Step = None) -> tuple[ConfigDict, Par
     device. `step` and errors are as for `restore_weights`.
     """
     with _open_to_read(run_dir, step, {"training"}) as (config, step, checkpoints):
-        method = build_method(config)
-        state = _on_first_device(_without_average(method, config))
+        method, state = build_trained(config, run_dir / "config.json", _first_state(config))
         layout = layout_of(checkpoints_folder(run_dir) / str(step))
         wanted = layout.to_items(method, state)["training"]
         wanted = {name: x for name, x in wanted.items() if "optimizer" not in name}
@@ -254,7 +251,7 @@ def restore_judges(run_dir: AnyPath, step: Step = None) -> tuple[ConfigDict, Par
             restore_args=ocp.checkpoint_utils.construct_restore_args(wanted),
             partial_restore=True,  # the optimisers' moments lie beside them
         )
-        found = checkpoints.restore(step, args=ocp.args.Composite(training=arguments))["training"]
+        found = _read(checkpoints, step, {"training": arguments})["training"]
         items = layout.to_items(method, state)
         items["training"] |= found
         judges = layout.to_state(items)
@@ -289,10 +286,14 @@ def _best_step(checkpoints: ocp.CheckpointManager) -> int | None:
     return min(measured, key=lambda step: (_mean_kid(kids[step]), step), default=None)
 
 
-def _without_average(method: Method, config: ConfigDict) -> TrainState:
-    """A state's shapes, whose moving average is of no interest."""
-    create = functools.partial(create_state, method, config.train, config.seed)
-    return dataclasses.replace(jax.eval_shape(create), ema=None)
+def _first_state(config: ConfigDict) -> Callable[[Method], TrainState]:
+    """Return what describes a method's state, whose moving average is of no interest."""
+
+    def describe(method: Method) -> TrainState:
+        create = functools.partial(create_state, method, config.train, config.seed)
+        return _on_first_device(dataclasses.replace(jax.eval_shape(create), ema=None))
+
+    return describe
 
 
 @contextlib.contextmanager
@@ -349,14 +350,19 @@ def _restore_items(
     """Return the named items, shaped and placed like the given (maybe abstract) trees."""
     abstract = {name: jax.tree.map(ocp.utils.to_shape_dtype_struct, x) for name, x in items.items()}
     arguments = {name: ocp.args.StandardRestore(x) for name, x in abstract.items()}
+    found = _read(checkpoints, step, arguments)
+    return {name: found[name] for name in items}
+
+
+def _read(checkpoints: ocp.CheckpointManager, step: int, arguments: dict[str, Any]) -> Any:
+    """Read items of a checkpoint. Raises `InputError` for one that is not as orbax writes it."""
     try:
-        found = checkpoints.restore(step, args=ocp.args.Composite(**arguments))
-    except FAILED as error:
+        return checkpoints.restore(step, args=ocp.args.Composite(**arguments))
+    except Exception as error:  # what orbax keeps of its arrays beside them may be anything
         raise InputError(
-            f"cannot read checkpoint {step} in {_folder_of(checkpoints)}: {first_line(error)}; "
+            f"cannot read checkpoint {step} in {_folder_of(checkpoints)}: {_explain(error)}; "
             "move it elsewhere, and the one before it is taken"
         ) from error
-    return {name: found[name] for name in items}
 
 
 def _on_first_device(tree: Any) -> Any:

@@ -23,7 +23,8 @@ from ml_collections import ConfigDict
 
 import ugatit_jax
 from ugatit_jax.config.records import architecture_differences, load_config, save_config
-from ugatit_jax.console.errors import InputError
+from ugatit_jax.console.errors import InputError, in_a_line
+from ugatit_jax.data.json_file import read_object
 from ugatit_jax.data.storage import (
     AnyPath,
     check_for_orbax,
@@ -88,7 +89,8 @@ def record_start(
     path = workdir / "run.json"
     record: dict[str, Any] = {"starts": []}
     if path.exists():
-        record = json.loads(path.read_text())
+        kept = read_description(path, FORMAT)
+        record = kept if isinstance(kept.get("starts"), list) else kept | record
     record["format"] = FORMAT
     record["identity"] = identity and identity.to_json()
     record["starts"].append(
@@ -164,10 +166,11 @@ def read_identity(workdir: AnyPath) -> Identity | None:
     """
     path = workdir / "run.json"
     try:
-        kept = json.loads(path.read_text()).get("identity") if path.exists() else None
+        kept = read_object(path).get("identity") if path.exists() else None
         return kept and Identity.from_json(kept)
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"cannot read {path} ({error!r}): restore the file") from None
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        said = in_a_line(repr(error))
+        raise InputError(f"cannot read {path} ({said}): restore the file") from None
 
 
 def _is_complete(checkpoint: AnyPath) -> bool:

@@ -9,15 +9,23 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from ml_collections import ConfigDict
-from safetensors import SafetensorError
 from safetensors.numpy import load, load_file, save
 
+from ugatit_jax.config.checks import build_trained
 from ugatit_jax.config.records import load_config
-from ugatit_jax.console.errors import InputError
+from ugatit_jax.console.errors import InputError, in_a_line, printable
 from ugatit_jax.data.storage import AnyPath, first_line, read_bytes
-from ugatit_jax.methods import build_method
-from ugatit_jax.methods.method import weight_shapes
-from ugatit_jax.runs.exports import CONFIG, DESCRIPTION, FORMAT, read_description, weights_file
+from ugatit_jax.methods.directions import DIRECTIONS
+from ugatit_jax.methods.method import shapes
+from ugatit_jax.methods.state import translating
+from ugatit_jax.runs.exports import (
+    CONFIG,
+    DESCRIPTION,
+    DTYPES,
+    FORMAT,
+    read_description,
+    weights_file,
+)
 
 
 def read_exported(folder: AnyPath) -> tuple[ConfigDict, int, dict[str, Any]]:
@@ -29,16 +37,29 @@ def read_exported(folder: AnyPath) -> tuple[ConfigDict, int, dict[str, Any]]:
     path = folder / DESCRIPTION
     description = read_description(path, FORMAT)
     try:
-        step, directions = int(description["step"]), list(description["directions"])
+        step, directions = description["step"], description["directions"]
+        if type(step) is not int or step < 0:
+            raise ValueError(f"step is {step!r}")
+        # Of names of files that it makes up, none is opened.
+        if directions not in ([*DIRECTIONS], *([x] for x in DIRECTIONS), [*reversed(DIRECTIONS)]):
+            raise ValueError(
+                f"directions are {directions!r}, and can be {' and '.join(DIRECTIONS)}"
+            )
         checksums = {name: file["sha256"] for name, file in description["files"].items()}
         for name in (CONFIG, *map(weights_file, directions)):
             _check_file(folder / name, checksums[name])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"cannot read {path}: {error!r}; export the run again") from None
+        if isinstance(error, InputError):
+            raise
+        said = in_a_line(repr(error))
+        raise InputError(f"cannot read {path}: {said}; export the run again") from None
     config = load_config(folder / CONFIG)
-    method = build_method(config)
+    method, (params, _) = build_trained(config, folder / CONFIG, shapes)
+    if missing := [way for way in directions if way not in method.directions]:
+        raise InputError(f"{path} has a direction {missing[0]}, which {config.method} has not")
+    groups = translating(method, params)
     weights = {
-        way: _read_weights(folder / weights_file(way), weight_shapes(method, way))
+        way: _read_weights(folder / weights_file(way), method.select(groups, way))
         for way in directions
     }
     return config, step, weights
@@ -55,14 +76,19 @@ def _read_weights(file: AnyPath, shapes: Any) -> Any:
     try:
         # Of a file of this machine, only what is used is read.
         tensors = load_file(file) if isinstance(file, Path) else load(read_bytes(file))
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"cannot read {file}: {error}; export the run again") from None
+    except Exception as error:  # the library knows kinds of numbers that NumPy does not
+        raise InputError(f"cannot read {file}: {in_a_line(error)}; export the run again") from None
+    if others := {str(x.dtype) for x in tensors.values()} - {*DTYPES}:
+        raise InputError(
+            f"{file} holds numbers of {min(others)}, and is to hold {' or '.join(DTYPES)}; export "
+            "the run again"
+        )
     expected = flatten_dict(shapes, sep="/")
     for name in sorted(expected.keys() | tensors.keys()):
         found, fits = (x[name].shape if name in x else "absent" for x in (tensors, expected))
         if found != fits:
             raise InputError(
-                f"{file} does not fit its {CONFIG}: {name} is {found}, expected {fits}; "
+                f"{file} does not fit its {CONFIG}: {printable(name)} is {found}, expected {fits}; "
                 "export the run again"
             )
     return unflatten_dict({k: x.astype(np.float32) for k, x in tensors.items()}, sep="/")

@@ -13,10 +13,10 @@ style.stablehlo           what tells a picture's style, of a method that can; or
 directory.
 """
 
-import json
 from typing import Any
 
-from ugatit_jax.console.errors import InputError
+from ugatit_jax.console.errors import InputError, in_a_line
+from ugatit_jax.data.json_file import read_object
 from ugatit_jax.data.storage import AnyPath
 
 FORMAT = 1  # of the exported folder; a newer program may write a higher one
@@ -48,10 +48,14 @@ def read_description(path: AnyPath, reads: int) -> dict[str, Any]:
     Raises `InputError` for a higher one, or if the file is damaged.
     """
     try:
-        description = json.loads(path.read_text(encoding="utf-8"))
-        written = int(description["format"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"cannot read {path}: {error!r}; restore the file") from None
+        description = read_object(path)
+        written = description["format"]
+        if type(written) is not int:
+            raise ValueError(f"format is {written!r} and no whole number")
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(
+            f"cannot read {path}: {in_a_line(repr(error))}; restore the file"
+        ) from None
     if written > reads:
         raise InputError(
             f"{path.parent} was written by a newer ugatit_jax (format {written}, this one reads up "

@@ -45,7 +45,14 @@ class Identity:
         config, pictures, features, broken = (
             kept[name] for name in ("config", "pictures", "features", "broken")
         )
-        return cls(config, pictures, features, broken, kept.get("fixed", {}))
+        fixed = kept.get("fixed", {})
+        whole = {"config": config, "features": features or {}}
+        of_names = {"pictures": pictures, "broken": broken, "fixed": fixed}
+        for name, value in (whole | of_names).items():
+            inner = value.values() if name in of_names and isinstance(value, dict) else ()
+            if not isinstance(value, dict) or not all(isinstance(x, dict) for x in inner):
+                raise TypeError(f"identity: {name} is no object of what it should be")
+        return cls(config, pictures, features, broken, fixed)
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON can hold it."""

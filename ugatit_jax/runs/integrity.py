@@ -14,6 +14,7 @@ from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
+from ugatit_jax.data.json_file import read_object
 from ugatit_jax.data.storage import AnyPath, list_files, write_atomically
 
 CHUNK = 1 << 24  # bytes
@@ -53,19 +54,20 @@ def find_damage(checkpoints: AnyPath, step: int, items: Container[str] | None = 
     if not isinstance(checkpoints, Path):
         return None
     try:
-        kept = (checkpoints.parent / "checksums" / f"{step}.json").read_text(encoding="utf-8")
-        files: dict[str, dict[str, Any]] = json.loads(kept)
-    except (OSError, ValueError):
+        files = read_object(checkpoints.parent / "checksums" / f"{step}.json")
+        known = {name: (int(was["bytes"]), was["crc32"]) for name, was in files.items()}
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return None
-    for name, was in files.items():
+    for name, (size, crc32) in known.items():
         path = checkpoints / str(step) / name
-        if not path.exists():
+        # Of names that somebody made up, nothing outside the checkpoint is read.
+        if ".." in path.parts or Path(name).is_absolute() or not path.is_file():
             return f"{path} is missing"
         read = items is None or name.split("/")[0] in items
         found = _about(path, read)
-        if found["bytes"] != was["bytes"]:
-            return f"{path} has {found['bytes']:,} of {was['bytes']:,} bytes"
-        if read and found["crc32"] != was["crc32"]:
+        if found["bytes"] != size:
+            return f"{path} has {found['bytes']:,} of {size:,} bytes"
+        if read and found["crc32"] != crc32:
             return f"{path} is not as it was written: its checksum differs"
     return None
 

@@ -10,9 +10,10 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from ugatit_jax.console.errors import InputError
+from ugatit_jax.console.errors import InputError, in_a_line
 from ugatit_jax.data import images
 from ugatit_jax.data.datasets import Dataset, Domain
+from ugatit_jax.data.json_file import read_object
 from ugatit_jax.data.storage import AnyPath, write_atomically
 from ugatit_jax.inference.mapped import MappedTranslation
 from ugatit_jax.methods.method import Method, Params
@@ -160,7 +161,7 @@ def _read_points(path: AnyPath, protocol: dict[str, Any]) -> list[dict[str, Any]
     if not path.exists():
         return []
     try:
-        kept = json.loads(path.read_text())
+        kept = read_object(path)
         for name, now in protocol.items():
             if kept[name] != now:
                 raise InputError(
@@ -168,5 +169,7 @@ def _read_points(path: AnyPath, protocol: dict[str, Any]) -> list[dict[str, Any]
                     "which do not compare: take what it had (see config.eval), or move the file"
                 )
         return list(kept["points"])
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
-        raise InputError(f"cannot read {path} ({error!r}): move it away") from None
+    except InputError:
+        raise
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"cannot read {path} ({in_a_line(repr(error))}): move it away") from None
