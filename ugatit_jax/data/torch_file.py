@@ -161,7 +161,7 @@ class _Tensors:
             raise ValueError("a storage is of no known kind or size")
         if key not in self.storages:
             self.storages[key] = _Storage(np.dtype(dtype), count)
-            self._bytes += self.storages[key].bytes
+            self._bytes += self.storages[key].size_in_bytes
         storage = self.storages[key]
         if (storage.dtype, storage.count) != (np.dtype(dtype), count):
             raise ValueError(f"storage {key} is of two kinds")
