@@ -58,7 +58,7 @@ def test_experiments_have_the_fields_of_the_default_and_no_others(path: Path) ->
         ("data.load_scale", 0.9, "1 or more"),
         ("seed", -1, "0 to 2147483647"),
         ("dtype", "float16", "one of auto, float32, bfloat16"),
-        ("model.initializer", "xavier", "one of normal, uniform"),
+        ("model.initializer", "xavier", "one of normal, truncated_normal, uniform"),
         ("model.decoder_norm", "bn", "one of adalin, in, ln, adain, gn"),
         ("model.cam", "neither", "one of both, none, generator, discriminator"),
         ("model.rho_start", 1.1, "in [0, 1]"),

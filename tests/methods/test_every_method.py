@@ -331,7 +331,8 @@ def test_a_pictures_style_is_that_of_the_domain_that_it_is_in(
     method = build_method(run.config)
     expected = jax.jit(lambda w, x: method.encode_style(w, x, "a2b"))(jax.device_get(weights), cut)
     np.testing.assert_allclose(style, expected[0], rtol=1e-4, atol=1e-6)
-    assert np.abs(style - translator.encode_style(images.decode(folder / "0.png"))).max() > 1e-4
+    of_another = translator.encode_style(images.decode(folder / "0.png"))
+    assert np.abs(style - of_another).max() > 1e-3 * np.abs(style).max()
     ours = translator.details(images.decode(folder / "0.png"), style=style).picture
     np.testing.assert_allclose(images.decode(tmp_path / "out" / "0.png"), ours.astype(int), atol=1)
     said = json.loads((tmp_path / "out" / "translated.jsonl").read_text().splitlines()[0])
