@@ -11,6 +11,7 @@ shares of the methods, with intervals and a paired test; of several studies, one
 """
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -100,6 +101,8 @@ def _ask(args: argparse.Namespace) -> int:
             print("other machines can open this page, without a password", file=sys.stderr)
         print(f"{server.url} asks about {len(study.pictures)} pictures; Ctrl-C ends it", flush=True)
         server.ask(study, contestants, choices)
+        # A shell lets what it starts in the background ignore it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             server.serve_forever()
         except KeyboardInterrupt:
