@@ -57,6 +57,8 @@ def load_config(path: AnyPath) -> ConfigDict:
     """
     try:
         fields = read_object(path)
+        if "data" not in fields:  # which every run has said
+            raise ValueError("it says nothing of data")
         method = fields.setdefault("method", "ugatit")
         if not isinstance(method, str):
             raise ValueError(f"method is {method!r}, which names none")

@@ -73,10 +73,10 @@ def _read_zip(file: IO[bytes]) -> Any:
         tensors = _Tensors()
         found = tensors.load(io.BytesIO(_read_entry(archive, name)))
         # Entries may lie over each other: many of them in a small file.
-        if sum(storage.size_in_bytes for storage in tensors.storages.values()) > _size(file):
+        if sum(storage.nbytes for storage in tensors.storages.values()) > _size(file):
             raise ValueError("its storages are larger than the file")
         for key, storage in tensors.storages.items():
-            storage.fill(_read_entry(archive, f"{root}data/{key}", storage.size_in_bytes))
+            storage.fill(_read_entry(archive, f"{root}data/{key}", storage.nbytes))
     return tensors.finish(found)
 
 
@@ -100,9 +100,9 @@ def _read_legacy(file: IO[bytes]) -> Any:
     for key in _Tensors().load(file):
         storage = tensors.storages[key]
         (count,) = struct.unpack("<q", file.read(8))
-        if count != storage.count or storage.size_in_bytes > _size(file) - file.tell():
+        if count != storage.count or storage.nbytes > _size(file) - file.tell():
             raise ValueError(f"storage {key} has not the {storage.count} values that it should")
-        storage.fill(file.read(storage.size_in_bytes))
+        storage.fill(file.read(storage.nbytes))
     return tensors.finish(found)
 
 
@@ -117,7 +117,7 @@ class _Storage:
     values: np.ndarray | None = None
 
     @property
-    def size_in_bytes(self) -> int:
+    def nbytes(self) -> int:
         return self.count * self.dtype.itemsize
 
     def fill(self, content: bytes) -> None:
@@ -161,7 +161,7 @@ class _Tensors:
             raise ValueError("a storage is of no known kind or size")
         if key not in self.storages:
             self.storages[key] = _Storage(np.dtype(dtype), count)
-            self._bytes += self.storages[key].size_in_bytes
+            self._bytes += self.storages[key].nbytes
         storage = self.storages[key]
         if (storage.dtype, storage.count) != (np.dtype(dtype), count):
             raise ValueError(f"storage {key} is of two kinds")
