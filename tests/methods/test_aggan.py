@@ -262,14 +262,14 @@ def run(pictures: Path, compiled_once: None, tmp_path_factory: pytest.TempPathFa
     return workdir
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_attention_is_frozen_when_it_is_learned(run: Path) -> None:
     others = {"generator_a2b", "generator_b2a", "discriminator_a", "discriminator_b"}
     assert phases.moved(run, 2) == others | {"attention_a", "attention_b"}
     assert phases.moved(run, 3) == others
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_run_goes_on_across_the_phases_to_the_same_bits(
     run: Path, pictures: Path, tmp_path: Path
 ) -> None:

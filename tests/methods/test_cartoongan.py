@@ -179,7 +179,7 @@ def run(
     return workdir
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_content_comes_alone_and_then_both_move(run: Path) -> None:
     assert phases.moved(run, 3) == {"generators"}
     assert phases.moved(run, 5) == {"generators", "discriminators"}
@@ -188,7 +188,7 @@ def test_content_comes_alone_and_then_both_move(run: Path) -> None:
     assert counts == [0, 8]
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_run_goes_on_across_the_phases_to_the_same_bits(
     run: Path, vgg_file: Path, pictures: Path, tmp_path: Path
 ) -> None:
@@ -196,7 +196,7 @@ def test_a_run_goes_on_across_the_phases_to_the_same_bits(
     phases.assert_goes_on_alike(config, run, step=3, copy=tmp_path / "run")
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_run_says_what_content_was_compared_by_and_keeps_to_it(
     run: Path, vgg_file: Path, pictures: Path, tmp_path: Path
 ) -> None:
@@ -210,7 +210,7 @@ def test_a_run_says_what_content_was_compared_by_and_keeps_to_it(
         train(other, run)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_it_translates_one_way_alone(run: Path, tmp_path: Path) -> None:
     translator = Translator.load(run)
     picture = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)

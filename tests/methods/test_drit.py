@@ -153,7 +153,7 @@ def of_picture(i: int, tree: Any) -> Any:
     return jax.tree.map(lambda x: torch.tensor(x[i : i + 1]), tree)
 
 
-@pytest.mark.parametrize("variant", ["drit++", pytest.param("drit", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("variant", ["drit++", pytest.param("drit", marks=pytest.mark.thorough)])
 def test_losses_and_gradients_are_those_of_pytorch(variant: str) -> None:
     nets, (pictures, draws) = reference.build(1, 1, 0), random_arrays()
     named = [*nets.named_parameters()]
