@@ -87,7 +87,14 @@ def test_the_size_of_a_generator_that_does_not_adapt() -> None:
     )
 
 
-@pytest.mark.parametrize("rows", [("gn", "no_cam"), ("adain", "discriminator_cam")], ids=" ".join)
+@pytest.mark.parametrize(
+    "rows",
+    [
+        ("gn", "no_cam"),
+        pytest.param(("adain", "discriminator_cam"), marks=pytest.mark.thorough),
+    ],
+    ids=" ".join,
+)
 def test_a_row_learns_with_all_that_it_has(rows: tuple[str, ...], tiny_config: Make) -> None:
     config = of_row(tiny_config(), *rows)
     config.train.batch_size, config.train.weight_decay = 2, 0.0
