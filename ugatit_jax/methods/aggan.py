@@ -87,8 +87,7 @@ class AGGAN(Method):
     @classmethod
     def architecture(cls, config: ConfigDict) -> set[str]:
         """Return the fields that parameters depend on, and the pool's shape."""
-        of_networks = {f"model.{name}" for name in config.model} - {"model.initializer"}
-        return of_networks | {"loss.pool", "data.image_size"}
+        return pool.architecture(config)
 
     @classmethod
     def from_config(cls, config: ConfigDict, mapped: bool = False) -> Self:

@@ -16,18 +16,16 @@ from typing import Any, Self, cast
 
 import jax
 import jax.numpy as jnp
-import optax
 from jax import Array
-from jax.typing import DTypeLike
 from ml_collections import ConfigDict
 
 from ugatit_jax.methods import losses, multiscale, perceptual, rules
 from ugatit_jax.methods.directions import OTHER
+from ugatit_jax.methods.domain_coders import DomainCoders
 from ugatit_jax.methods.interleaving import deinterleave, interleave
 from ugatit_jax.methods.losses import weighted_sum
-from ugatit_jax.methods.method import Batch, Context, Method, Params, Player, Terms
-from ugatit_jax.methods.optimizer import halving_rate
-from ugatit_jax.models import compute_dtype, rematerialized, vgg
+from ugatit_jax.methods.method import Batch, Context, Params, Terms
+from ugatit_jax.models import compute_dtype, rematerialized
 from ugatit_jax.models.content import ContentEncoder, Decoder, adain_size
 from ugatit_jax.models.layers import kaiming_normal
 from ugatit_jax.models.multiscale_discriminator import MultiscaleDiscriminator
@@ -45,7 +43,7 @@ _RULES = (
 
 
 @dataclass(frozen=True)
-class MUNIT(Method):
+class MUNIT(DomainCoders):
     """The networks, without parameters, and the weights of the objective's terms.
 
     Groups: 'generators' {'a', 'b'}, of each domain's 'content_encoder', 'style_encoder', 'mlp' and
@@ -77,9 +75,7 @@ class MUNIT(Method):
     def check(cls, config: ConfigDict) -> None:
         """Raise `InputError` for the first field whose value cannot work."""
         rules.check(config, _RULES)
-        multiscale.check(config)
-        if config.loss.perceptual:
-            perceptual.check(config, "perceptual_network", "perceptual_layer")
+        cls.check_judges(config)
 
     @classmethod
     def from_config(cls, config: ConfigDict, mapped: bool = False) -> Self:
@@ -101,11 +97,6 @@ class MUNIT(Method):
             model.style_size,
         )
 
-    @property
-    def dtype(self) -> DTypeLike:  # type: ignore[override]
-        """What the networks compute in."""
-        return self.decoder.dtype
-
     def init(self, key: Array) -> tuple[Params, dict[str, Any]]:
         """Draw all networks' parameters; nothing moves without a gradient."""
         picture = jnp.zeros((1, *self.image_size, 3))
@@ -125,47 +116,12 @@ class MUNIT(Method):
             params["discriminators"][domain] = judge["params"]
         return params, {}
 
-    def schedules(self, train: ConfigDict) -> dict[str, optax.Schedule]:
-        """Return the rate of both groups: halved now and then."""
-        return dict.fromkeys(("generators", "discriminators"), halving_rate(train))
-
-    def players(self, phase: str) -> tuple[Player, ...]:
-        """Return the discriminators, then encoders and decoders."""
-        return (
-            Player("discriminator", ("discriminators",), self.discriminator_loss),
-            Player("generator", ("generators",), self.generator_loss, through=True),
-        )
-
     def draw(self, key: Array, batch: Batch) -> dict[str, dict[str, Array]]:
         """Draw styles N(0, 1) [N, style_size] of both domains for each player: {player: {…}}."""
         shape = (len(batch["a"]), self.style_size)
         players = ("discriminator", "generator")
         drawn = iter(jax.random.normal(key, (len(players) * 2, *shape)))
         return {player: {domain: next(drawn) for domain in ("a", "b")} for player in players}
-
-    def fixed(self) -> Any:
-        """Return the parameters of what the perceptual term looks at, if there is one."""
-        loss = self.weights
-        if not loss.perceptual:
-            return ()
-        return vgg.up_to(
-            perceptual.open_network(loss.perceptual_network).params, loss.perceptual_layer
-        )
-
-    def describe_fixed(self) -> dict[str, dict[str, str]]:
-        """Return what the perceptual term looks at, if there is one."""
-        loss = self.weights
-        if not loss.perceptual:
-            return {}
-        described = perceptual.describe(loss.perceptual_network, loss.perceptual_layer)
-        return {"perceptual": described}
-
-    def first(self, params: Params, batch: Batch, noise: Any) -> dict[str, Array]:
-        """Encode the contents of both domains."""
-        return {
-            domain: self.encode(params["generators"][domain], pictures)
-            for domain, pictures in batch.items()
-        }
 
     def discriminator_loss(
         self, params: Params, first: dict[str, Array], context: Context
@@ -231,11 +187,6 @@ class MUNIT(Method):
         """Return pictures [N, H, W, 3] of contents [N, H/4, W/4, C] and styles [N, style_size]."""
         adain = self.mlp.apply({"params": params["mlp"]}, styles)
         return cast(Array, self.decoder.apply({"params": params["decoder"]}, contents, adain))
-
-    def logits(self, params: Any, pictures: Array) -> tuple[Array, ...]:
-        """Return what a discriminator says of pictures [N, H, W, 3]: [N, h, w] at each scale."""
-        judged = self.discriminator.apply({"params": params}, pictures)
-        return cast(tuple[Array, ...], judged)
 
     # --- Translating ------------------------------------------------------------------------------
 

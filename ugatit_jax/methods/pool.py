@@ -9,8 +9,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import Array
+from ml_collections import ConfigDict
 
 Pool = dict[str, Any]  # {'items': a tree of [size, …], 'count': how many there are}
+
+
+def architecture(config: ConfigDict) -> set[str]:
+    """Return the fields that parameters and pool depend on, of a method that has a pool."""
+    of_networks = {f"model.{name}" for name in config.model} - {"model.initializer"}
+    return of_networks | {"loss.pool", "data.image_size"}
 
 
 def empty_pool(size: int, item: Any) -> Pool:

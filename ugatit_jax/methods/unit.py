@@ -13,18 +13,16 @@ from typing import Any, Self, cast
 
 import jax
 import jax.numpy as jnp
-import optax
 from jax import Array
-from jax.typing import DTypeLike
 from ml_collections import ConfigDict
 
 from ugatit_jax.methods import losses, multiscale, perceptual, rules
 from ugatit_jax.methods.directions import OTHER
+from ugatit_jax.methods.domain_coders import DomainCoders
 from ugatit_jax.methods.interleaving import deinterleave, interleave
 from ugatit_jax.methods.losses import weighted_sum
-from ugatit_jax.methods.method import Batch, Context, Method, Params, Player, Terms
-from ugatit_jax.methods.optimizer import halving_rate
-from ugatit_jax.models import compute_dtype, rematerialized, vgg
+from ugatit_jax.methods.method import Batch, Context, Params, Terms
+from ugatit_jax.models import compute_dtype, rematerialized
 from ugatit_jax.models.content import DOWN, ContentEncoder, Decoder
 from ugatit_jax.models.layers import kaiming_normal
 from ugatit_jax.models.multiscale_discriminator import MultiscaleDiscriminator
@@ -38,7 +36,7 @@ _RULES = (
 
 
 @dataclass(frozen=True)
-class UNIT(Method):
+class UNIT(DomainCoders):
     """The networks, without parameters, and the weights of the objective's terms.
 
     Groups: 'generators' {'a', 'b'}, of each domain's 'encoder' and 'decoder'; 'discriminators'
@@ -65,9 +63,7 @@ class UNIT(Method):
     def check(cls, config: ConfigDict) -> None:
         """Raise `InputError` for the first field whose value cannot work."""
         rules.check(config, _RULES)
-        multiscale.check(config)
-        if config.loss.perceptual:
-            perceptual.check(config, "perceptual_network", "perceptual_layer")
+        cls.check_judges(config)
 
     @classmethod
     def from_config(cls, config: ConfigDict, mapped: bool = False) -> Self:
@@ -87,11 +83,6 @@ class UNIT(Method):
             tuple(config.data.image_size),
         )
 
-    @property
-    def dtype(self) -> DTypeLike:  # type: ignore[override]
-        """What the networks compute in."""
-        return self.decoder.dtype
-
     def init(self, key: Array) -> tuple[Params, dict[str, Any]]:
         """Draw all networks' parameters; nothing moves without a gradient."""
         picture = jnp.zeros((1, *self.image_size, 3))
@@ -107,17 +98,6 @@ class UNIT(Method):
             params["discriminators"][domain] = judge["params"]
         return params, {}
 
-    def schedules(self, train: ConfigDict) -> dict[str, optax.Schedule]:
-        """Return the rate of both groups: halved now and then."""
-        return dict.fromkeys(("generators", "discriminators"), halving_rate(train))
-
-    def players(self, phase: str) -> tuple[Player, ...]:
-        """Return the discriminators, then encoders and decoders."""
-        return (
-            Player("discriminator", ("discriminators",), self.discriminator_loss),
-            Player("generator", ("generators",), self.generator_loss, through=True),
-        )
-
     def draw(self, key: Array, batch: Batch) -> dict[str, dict[str, Array]]:
         """Draw the noise N(0, 1) of latents, by whose loss needs it: of pictures, {'a', 'b'}.
 
@@ -129,30 +109,6 @@ class UNIT(Method):
         uses = ("discriminator", "generator", "cycle")
         drawn = iter(jax.random.normal(key, (len(uses) * 2, *shape)))
         return {use: {domain: next(drawn) for domain in ("a", "b")} for use in uses}
-
-    def fixed(self) -> Any:
-        """Return the parameters of what the perceptual term looks at, if there is one."""
-        loss = self.weights
-        if not loss.perceptual:
-            return ()
-        return vgg.up_to(
-            perceptual.open_network(loss.perceptual_network).params, loss.perceptual_layer
-        )
-
-    def describe_fixed(self) -> dict[str, dict[str, str]]:
-        """Return what the perceptual term looks at, if there is one."""
-        loss = self.weights
-        if not loss.perceptual:
-            return {}
-        described = perceptual.describe(loss.perceptual_network, loss.perceptual_layer)
-        return {"perceptual": described}
-
-    def first(self, params: Params, batch: Batch, noise: Any) -> dict[str, Array]:
-        """Encode both domains: the means of their latents."""
-        return {
-            domain: self.encode(params["generators"][domain], pictures)
-            for domain, pictures in batch.items()
-        }
 
     def discriminator_loss(
         self, params: Params, first: dict[str, Array], context: Context
@@ -203,11 +159,6 @@ class UNIT(Method):
     def decode(self, params: Any, latents: Array) -> Array:
         """Return pictures [N, H, W, 3] of latents [N, H/4, W/4, C]."""
         return cast(Array, self.decoder.apply({"params": params["decoder"]}, latents))
-
-    def logits(self, params: Any, pictures: Array) -> tuple[Array, ...]:
-        """Return what a discriminator says of pictures [N, H, W, 3]: [N, h, w] at each scale."""
-        judged = self.discriminator.apply({"params": params}, pictures)
-        return cast(tuple[Array, ...], judged)
 
     # --- Translating ------------------------------------------------------------------------------
 
