@@ -25,7 +25,7 @@ from benchmarks.timed_training import (
     add_arguments,
     config_of,
     evaluate,
-    our_step,
+    our_trial,
     train_all,
     train_for,
     train_ours,
@@ -84,7 +84,9 @@ def train_one(args: argparse.Namespace, fields: Sequence[str], method: str, seed
     config = config_of(experiment, seed, fields)
     run_dir = args.out / f"{method}-{seed}"
     train = functools.partial(train_ours, experiment, config, fields, run_dir)
-    train_for(args.minutes, args.clock, config, run_dir, functools.partial(our_step, config), train)
+    train_for(
+        args.minutes, args.clock, config, run_dir, functools.partial(our_trial, config), train
+    )
 
 
 def split(folders: Sequence[Path], data: Path) -> None:

@@ -9,7 +9,7 @@ input pipeline. Its weights then become a run like the others.
 
 import argparse
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +19,11 @@ from ml_collections import ConfigDict
 from benchmarks.timed_training import (
     HelpFormatter,
     Took,
+    Trial,
     add_arguments,
     config_of,
     evaluate,
-    our_step,
+    our_trial,
     train_all,
     train_for,
     train_ours,
@@ -59,10 +60,10 @@ def batches_of(config: ConfigDict) -> Iterator[dict[str, np.ndarray]]:
     return input_pipeline.train_batches(streams, config.data, config.seed, config.train.batch_size)
 
 
-def peer_step(config: ConfigDict) -> Callable[[], object]:
-    """Return a function that does one step of the peer."""
+def peer_trial(config: ConfigDict) -> Trial:
+    """Return the trial of the peer."""
     peer, batches = peer_of(config), batches_of(config)
-    return lambda: peer.train(next(batches))
+    return Trial({"": lambda: peer.train(next(batches))}, lambda step: "")
 
 
 def train_peer(config: ConfigDict, run_dir: Path) -> None:
@@ -100,11 +101,11 @@ def train_one(args: argparse.Namespace, contestant: str, seed: int) -> None:
     config = config_of(experiment, seed, args.set)
     run_dir = args.out / f"{contestant}-{seed}"
     if contestant == "pytorch":
-        step, train = peer_step, functools.partial(train_peer, config, run_dir)
+        trial, train = peer_trial, functools.partial(train_peer, config, run_dir)
     else:
-        step = our_step
+        trial = our_trial
         train = functools.partial(train_ours, experiment, config, args.set, run_dir)
-    train_for(args.minutes, args.clock, config, run_dir, functools.partial(step, config), train)
+    train_for(args.minutes, args.clock, config, run_dir, functools.partial(trial, config), train)
 
 
 if __name__ == "__main__":

@@ -22,8 +22,10 @@ class Step(NamedTuple):
     arguments: tuple[Any, ...]
 
 
-def set_up_step(config: ConfigDict, devices: Sequence[jax.Device] | None = None) -> Step:
-    """Return the step of a config's last phase on all devices (or the given ones), with noise.
+def set_up_step(
+    config: ConfigDict, devices: Sequence[jax.Device] | None = None, phase: str = ""
+) -> Step:
+    """Return the step of a phase, the last if none is named, on all devices or these, with noise.
 
     Raises `InputError` for a config that cannot be trained with.
     """
@@ -36,5 +38,7 @@ def set_up_step(config: ConfigDict, devices: Sequence[jax.Device] | None = None)
     shape = (config.train.batch_size, *config.data.image_size, 3)
     pictures = {name: rng.integers(0, 256, shape, np.uint8) for name in method.inputs}
     batch = sharding.place_batch(pictures, mesh)
-    step = jit_train_step(method, config.train, config.seed, mesh, method.phases[-1], state)
+    step = jit_train_step(
+        method, config.train, config.seed, mesh, phase or method.phases[-1], state
+    )
     return Step(step, (state, batch, method.fixed()))

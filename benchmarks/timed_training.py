@@ -66,31 +66,55 @@ def config_of(experiment: str, seed: int, fields: Sequence[str]) -> ConfigDict:
     return config
 
 
-def speed_of(step: Callable[[], object], clock: str) -> float:
-    """Return the steps per second, by one of CLOCKS, of a function that does one, by a trial."""
+def seconds_of(step: Callable[[], object], clock: str) -> float:
+    """Return the seconds, by one of CLOCKS, of a function that does one step, by a trial."""
     times = []
     for _ in range(TRIAL):
         since = CLOCKS[clock]()
         step()
         times.append(CLOCKS[clock]() - since)
-    return float(1 / np.mean(times[FIRST:]))
+    return float(np.mean(times[FIRST:]))
 
 
-def our_step(config: ConfigDict) -> Callable[[], object]:
-    """Return a function that does one step of a config's method, on noise."""
+class Trial(NamedTuple):
+    """What is tried before a training: a function that does one step, by phase of the method.
+
+    phase: the phase of a step, from 0.
+    """
+
+    steps: dict[str, Callable[[], object]]
+    phase: Callable[[int], str]
+
+    def steps_within(self, seconds: float, clock: str) -> int:
+        """Return how many steps, of whatever phases are their turn, take so long."""
+        cost = {phase: seconds_of(step, clock) for phase, step in self.steps.items()}
+        count = 0
+        while (seconds := seconds - cost[self.phase(count)]) >= 0:
+            count += 1
+        return count
+
+
+def our_trial(config: ConfigDict) -> Trial:
+    """Return the trial of a config's method, on noise."""
     import jax
 
     from benchmarks.step import set_up_step
     from ugatit_jax.devices.runtime import set_up_jax
+    from ugatit_jax.methods import build_method
 
     set_up_jax()  # as the program does
-    run, (state, *others) = set_up_step(config, jax.devices()[:1])
-    kept = [state]
 
-    def step() -> None:
-        kept[0], _ = jax.block_until_ready(run(kept[0], *others))
+    def of_phase(phase: str) -> Callable[[], object]:
+        run, (state, *others) = set_up_step(config, jax.devices()[:1], phase)
+        kept = [state]
 
-    return step
+        def step() -> None:
+            kept[0], _ = jax.block_until_ready(run(kept[0], *others))
+
+        return step
+
+    method = build_method(config)
+    return Trial({phase: of_phase(phase) for phase in method.phases}, method.phase)
 
 
 def train_ours(experiment: str, config: ConfigDict, fields: Sequence[str], run_dir: Path) -> None:
@@ -99,7 +123,8 @@ def train_ours(experiment: str, config: ConfigDict, fields: Sequence[str], run_d
     flags += ["samples.every=0", "eval.every=0", f"checkpoint.every={config.train.steps}"]
     command = [sys.executable, "-m", "ugatit_jax.main", f"--config={experiment}"]
     command += [f"--workdir={run_dir}", *(f"--config.{flag}" for flag in flags)]
-    subprocess.run(command, check=True)
+    if subprocess.run(command).returncode:
+        raise InputError(f"{run_dir} could not be trained, as it said above")
 
 
 def train_for(
@@ -107,20 +132,19 @@ def train_for(
     clock: str,
     config: ConfigDict,
     run_dir: Path,
-    step: Callable[[], Callable[[], object]],
+    trial: Callable[[], Trial],
     train: Callable[[], None],
 ) -> None:
     """Train once, and write down what it took.
 
-    step: makes a function that does one step. train: trains for `config.train.steps`, which this
-    sets, into `run_dir`.
+    trial: makes the trial that says how many steps the minutes have room for. train: trains for
+    `config.train.steps`, which this sets, into `run_dir`.
     """
-    speed = speed_of(step(), clock)
-    config.train.steps = max(2, int(60 * minutes * speed))
-    print(f"{run_dir}: {config.train.steps} steps", flush=True)
+    steps = config.train.steps = max(2, trial().steps_within(60 * minutes, clock))
+    print(f"{run_dir}: {steps} steps", flush=True)
     since = time.perf_counter()
     train()
-    took = Took(config.train.steps, (time.perf_counter() - since) / 60, speed)
+    took = Took(steps, (time.perf_counter() - since) / 60, steps / (60 * minutes))
     run_dir.with_suffix(".json").write_text(json.dumps(took._asdict()) + "\n")
 
 

@@ -1,6 +1,7 @@
 """The table of all methods, counted by hand, and what lies around it."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.methods import split, tables, write_page
-from benchmarks.timed_training import CLOCKS, Took, config_of, speed_of
+from benchmarks.timed_training import CLOCKS, Took, Trial, config_of
 from ugatit_jax.console.errors import InputError
 from ugatit_jax.data.datasets import open_dataset
 
@@ -86,7 +87,19 @@ def test_the_first_steps_of_a_trial_do_not_count(monkeypatch: pytest.MonkeyPatch
         steps.append(1)
         clock[0] += 50 if len(steps) <= 3 else 0.25
 
-    assert speed_of(step, "wall") == pytest.approx(4)
+    trial = Trial({"only": step}, lambda step: "only")
+    assert trial.steps_within(10.1, "wall") == 40
+
+
+def test_steps_of_all_phases_share_the_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setitem(CLOCKS, "cpu", lambda: clock[0])
+
+    def taking(seconds: float) -> Callable[[], None]:
+        return lambda: clock.__setitem__(0, clock[0] + seconds)
+
+    trial = Trial({"cheap": taking(0.5), "dear": taking(2)}, lambda i: ["cheap", "dear"][i >= 8])
+    assert trial.steps_within(11, "cpu") == 8 + 3
 
 
 def test_a_field_without_a_value_is_told() -> None:
