@@ -1,4 +1,4 @@
-"""Train our recipe, our paper setting and PyTorch's, for the same minutes, and score all of them.
+"""Train our recipe, our paper setting and PyTorch's, for the same minutes, and compare them.
 
     python -m benchmarks.race --minutes 30 --out runs/race
 
@@ -18,11 +18,10 @@ from ml_collections import ConfigDict
 
 from benchmarks.timed_training import (
     HelpFormatter,
-    Took,
     Trial,
     add_arguments,
+    compare_all,
     config_of,
-    evaluate,
     our_trial,
     train_all,
     train_for,
@@ -88,10 +87,7 @@ def main() -> None:
         return train_one(args, args.one[0], int(args.one[1]))
     source = config_of(args.config, 0, args.set).data.source
     runs = train_all("benchmarks.race", list(CONTESTANTS), args.seeds, args.out)
-    everything = [run for of_one in runs.values() for run in of_one]
-    evaluate(everything, source, args.out / "scores")
-    for run in everything:
-        print(run.name, Took.of(run))
+    compare_all(runs, source, args.out)
     return None
 
 

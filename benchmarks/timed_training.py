@@ -1,4 +1,4 @@
-"""Trainings that all take the same minutes, one after the other, and one evaluation of all.
+"""Trainings that all take the same minutes, one after the other, and one comparison of all.
 
 How many steps fit into the minutes is measured before each training, so that its learning rate
 falls to 0 within them. Each is a process of its own, as in life; what is there already is not
@@ -10,7 +10,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -167,13 +167,17 @@ def train_all(
     return runs
 
 
-def evaluate(runs: Sequence[Path], source: str, out: Path) -> None:
-    """Score all runs on the same pictures, in one process, into `out`/NAME."""
-    if len(runs) == 1:  # of several, each has a folder of its own anyway
-        out = out / runs[0].name
-    command = [sys.executable, "-m", "ugatit_jax.evaluate", *map(str, runs)]
-    if subprocess.run([*command, f"--data={source}", f"--out={out}"]).returncode:
-        raise InputError("the runs could not be scored, as it said above")
+def compare_all(runs: Mapping[str, Sequence[Path]], source: str, out: Path) -> None:
+    """Lay all runs side by side, with the speed of each, into `out`."""
+    from ugatit_jax.comparison.compare_runs import compare
+    from ugatit_jax.devices.runtime import set_up_jax
+
+    set_up_jax()
+    everything = [run for of_one in runs.values() for run in of_one]
+    took = {run.name: Took.of(run) for run in everything}
+    speed = {name: {"steps/s": x.steps_per_second} for name, x in took.items() if x}
+    print(compare(everything, out, speed, data=source))
+    print(f"page: {out / 'comparison.html'}")
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):

@@ -1,13 +1,12 @@
 """Score translated pictures, a run's or any program's, and show them from best to worst.
 
-    python -m ugatit_jax.evaluate RUN_DIR…
+    python -m ugatit_jax.evaluate RUN_DIR
     python -m ugatit_jax.evaluate TRANSLATED TARGET [SOURCE]
 
-The first translates the test pictures of a run's data set, both ways, and puts several runs into
-one table. The second takes folders of
+The first translates the test pictures of a run's data set, both ways. The second takes folders of
 pictures: translated ones, real ones of the target domain, and the ones before translation. Both
 write report.json, report.md and index.html, and the first its translations as a2b/NAME.png and
-b2a/NAME.png, into RUN_DIR/evaluation/STEP or --out.
+b2a/NAME.png, into RUN_DIR/evaluation/STEP or --out. Several runs: `ugatit_jax.compare`.
 """
 
 import sys
@@ -15,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ugatit_jax.console.errors import InputError, Parser, exit_on_input_error
-from ugatit_jax.data.storage import AnyPath, path_argument, resolve, write_atomically
+from ugatit_jax.data.storage import AnyPath, path_argument
 from ugatit_jax.runs.steps import parse_step
 from ugatit_jax.runs.trained import model_argument
 
@@ -25,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     parser = Parser(
         prog="python -m ugatit_jax.evaluate",
-        usage="%(prog)s RUN_DIR… [options]\n       %(prog)s TRANSLATED TARGET [SOURCE] [options]",
+        usage="%(prog)s RUN_DIR [options]\n       %(prog)s TRANSLATED TARGET [SOURCE] [options]",
         description="Score a run on the test pictures of its data set, or folders of pictures.",
     )
     parser.add_argument(
@@ -33,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         type=model_argument,
         nargs="+",
         metavar="FOLDER",
-        help="a run, an export or emoji, or several for a table of all; or folders of pictures",
+        help="a run, an export or emoji; or folders of pictures",
     )
     parser.add_argument(
         "--features",
@@ -85,18 +84,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         "out": args.out,
         "overwrite": args.overwrite,
     }
-    several_runs = len(args.paths) > 1 and all(is_run(x) or is_exported(x) for x in args.paths)
     if len(args.paths) == 1:
         check_run(args.paths[0], or_export=True)
-    elif not several_runs:
+    elif all(is_run(x) or is_exported(x) for x in args.paths):
+        raise InputError("several runs: python -m ugatit_jax.compare RUN_DIR… --out=DIR")
+    else:
         _check_folders(args.paths, of_run)
     from ugatit_jax.devices.runtime import set_up_jax
     from ugatit_jax.evaluation.evaluate_folders import evaluate_folders
     from ugatit_jax.evaluation.evaluate_run import evaluate_run
 
     set_up_jax()
-    if several_runs:
-        return _compare(args.paths, args.out, of_run, common)
     if len(args.paths) == 1:
         _, folder = evaluate_run(args.paths[0], **of_run, **common)
     else:
@@ -116,28 +114,6 @@ def _check_folders(paths: Sequence[AnyPath], of_run: dict[str, Any]) -> None:
         raise InputError(f"{', '.join(given)} is for a run, and these are folders: leave it out")
     for path in paths:
         check_folder(path)
-
-
-def _compare(
-    runs: Sequence[AnyPath], out: AnyPath | None, of_run: dict[str, Any], common: dict[str, Any]
-) -> int:
-    """Score runs, and print one table of all; with --out, each has a folder there."""
-    from ugatit_jax.evaluation.evaluate_run import evaluate_run
-    from ugatit_jax.evaluation.side_by_side import side_by_side
-
-    names = [resolve(run).name for run in runs]
-    if len(set(names)) < len(names):
-        names = [str(run) for run in runs]
-    reports = {}
-    for name, run in zip(names, runs, strict=True):
-        common["out"] = out / name.replace("/", "_") if out else None
-        reports[name], folder = evaluate_run(run, **of_run, **common)
-        print(f"{name}: {folder / 'index.html'}")
-    table = side_by_side(reports)
-    if out:
-        write_atomically(out / "side_by_side.md", table + "\n")
-    print(table)
-    return 0
 
 
 if __name__ == "__main__":

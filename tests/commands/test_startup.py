@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SLOW = {"jax", "flax", "optax", "orbax", "matplotlib", "tensorflow", "clu", "scipy", "skimage"}
-COMMANDS = ("main", "translate", "evaluate", "prefer", "plan", "export", "emoji")
+COMMANDS = ("main", "translate", "evaluate", "compare", "prefer", "plan", "export", "emoji")
 RUN = """
 import atexit, runpy, sys
 
@@ -55,6 +55,8 @@ def test_help_imports_nothing_slow(command: str) -> None:
         ("evaluate", ["no_run", "--step=last"], "'last' is neither a number nor best"),
         ("evaluate", ["no_run"], "no run in no_run"),
         ("evaluate", ["docs", "none"], "no folder none"),
+        ("compare", ["no_run", "none", "--out=x"], "no run in no_run"),
+        ("compare", ["emoji", "--out=x"], "emoji alone compares with nothing"),
         ("prefer", ["docs"], "say --inputs"),
         (
             "prefer",

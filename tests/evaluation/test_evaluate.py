@@ -371,35 +371,10 @@ def test_what_lies_beside_translations_is_not_scored(
     ).read_text(encoding="utf-8")
 
 
-def test_several_runs_are_put_into_one_table(
-    run_dir: Path, translator: Translator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    other, out = tmp_path / "other", tmp_path / "out"
-    other.mkdir()
-    config = load_config(run_dir / "config.json")
-    save_config(config, other / "config.json")
-    swapped = {"a2b": translator.weights["b2a"], "b2a": translator.weights["a2b"]}
-    save_step(other, Translator(translator.method, 7, swapped), 30)
-    arguments = [str(run_dir), str(other), "--features=efficientnet-lite0", f"--out={out}"]
-    assert main(arguments) == 0
-    table = (out / "side_by_side.md").read_text()
-    assert table in capsys.readouterr().out
-    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()]
-    rows = [line for line in lines if line and line[0] in ("run", "other")]
-    assert [row[0] for row in rows] == ["run", "run", "other", "run", "run", "other"]
-    parameters = sum(x.size for x in jax.tree.leaves(translator.weights["a2b"]))
-    assert rows[1][1:4] == ["ugatit", f"{parameters:,}", "1,200"] and rows[2][3] == "30"
-    for name in ("run", "other"):
-        report = json.loads((out / name / "report.json").read_text())
-        kid_of = report["directions"]["a2b"]["rows"]["translated"]["kid_x100"]
-        (row,) = (line for line in rows[:3] if line[0] == name and line[1] == "ugatit")
-        assert row[4].startswith(f"{kid_of['mean']:.2f} ± ")
-    # Scored on other pictures, they do not compare.
-    config.data.source = str(tmp_path / "elsewhere")
-    (tmp_path / "data").rename(config.data.source)
-    save_config(config, other / "config.json")
+def test_several_runs_are_for_compare(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        main([str(run_dir), str(other), "--features=efficientnet-lite0"])
+        main([str(run_dir), str(run_dir)])
+    assert "python -m ugatit_jax.compare RUN_DIR" in capsys.readouterr().err
 
 
 def test_only_the_held_out_pictures_are_scored_if_asked(run_dir: Path, tmp_path: Path) -> None:

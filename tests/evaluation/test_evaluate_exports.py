@@ -1,4 +1,4 @@
-"""An export is scored like the run that it was made of, alone and beside others."""
+"""An export is scored like the run that it was made of."""
 
 import json
 from pathlib import Path
@@ -30,25 +30,17 @@ def test_an_export_needs_pictures(tmp_path: Path) -> None:
         evaluate_run(EXPORT, out=tmp_path)
 
 
-def test_an_export_is_scored_beside_a_run_and_shown_on_its_page(data: Path, tmp_path: Path) -> None:
-    folders = [str(RUN), str(EXPORT)]
+def test_an_export_is_scored_and_shown_on_the_page_of_a_run(data: Path, tmp_path: Path) -> None:
     common = ["--data", str(data), "--features", "efficientnet-lite0"]
-    assert main([*folders, *common, "--out", str(tmp_path / "both")]) == 0
-    reports = {
-        name: json.loads((tmp_path / "both" / name / "report.json").read_text())
-        for name in ("run", "export")
-    }
-    assert reports["run"]["step"] == 3 and reports["export"]["step"] == 6
-    table = (tmp_path / "both" / "side_by_side.md").read_text()
-    assert "| export" in table and "| run" in table
-    assert "An export of step 6." in (tmp_path / "both" / "export" / "report.md").read_text()
+    export, out = tmp_path / "export", tmp_path / "run"
+    assert main([str(EXPORT), *common, "--out", str(export)]) == 0
+    assert json.loads((export / "report.json").read_text())["step"] == 6
+    assert "An export of step 6." in (export / "report.md").read_text()
 
-    out = tmp_path / "one"
-    assert main([folders[0], *common, "--out", str(out), "--beside", folders[1]]) == 0
+    assert main([str(RUN), *common, "--out", str(out), "--beside", str(EXPORT)]) == 0
     page = (out / "index.html").read_text(encoding="utf-8")
     assert page.count(">export</figcaption>") == 8
     for direction in ("a2b", "b2a"):
         for i in range(4):
-            theirs = Path("both", "export", direction, f"{i}.png")
             beside = out / "beside" / "export" / direction / f"{i}.png"
-            assert beside.read_bytes() == (tmp_path / theirs).read_bytes()
+            assert beside.read_bytes() == (export / direction / f"{i}.png").read_bytes()

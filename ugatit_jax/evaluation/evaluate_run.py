@@ -7,7 +7,6 @@ from pathlib import Path, PurePath
 
 import jax
 import numpy as np
-from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from ugatit_jax.config.records import load_config
@@ -59,21 +58,12 @@ def evaluate_run(
     """
     translator = Translator.load(run_dir, step)
     checkpoint = None if is_exported(run_dir) else describe_checkpoint(run_dir, translator.step)
-    run = load_config(run_dir / "config.json")
     identity = None if checkpoint is None else read_identity(run_dir)
-    config = run.data
+    config = load_config(run_dir / "config.json").data
     # A number may name the best step, too; the newest was not chosen.
     is_best = checkpoint is not None and "best" in checkpoint["is"]
     chosen = is_best and step is not None and data in ("", config.source)
-    if checkpoint is None and not data:
-        raise InputError(f"{run_dir} is an export, without a data set: say --data")
-    if held_out and (checkpoint is None or not run.eval.held_out):
-        raise InputError(
-            f"{run_dir} held no test pictures out: train with config.eval.held_out, or leave out "
-            "--held-out"
-        )
-    config.source = data or config.source
-    test = _test_pictures(config, limit, run.eval.held_out if held_out else None)
+    test = scored_pictures(run_dir, data, limit, held_out)
     extractor = open_extractor(features, config.cache_dir)
     name = resolve(run_dir).name
     if out is None and checkpoint is None:
@@ -81,13 +71,13 @@ def evaluate_run(
     folder = out or run_dir / "evaluation" / str(translator.step)
     report: Report = {
         "run": str(resolve(run_dir)),
-        "method": run.method,
+        "method": load_config(run_dir / "config.json").method,
         "parameters": sum(x.size for x in jax.tree.leaves(next(iter(translator.weights.values())))),
         "step": translator.step,
         "checkpoint": checkpoint,
         "fixed": identity.fixed if identity else {},
         "chosen_on_these_pictures": chosen and not held_out,
-        "data": config.source,
+        "data": data or config.source,
         "image_size": list(translator.image_size),
         "scored": test.counts,
         "features": extractor.describe(),
@@ -140,7 +130,7 @@ def _compare(
 
 
 @dataclass(frozen=True)
-class _TestPictures:
+class ScoredPictures:
     """As they are translated, by domain; `counts`: how many are scored, and of how many."""
 
     domains: dict[str, Domain]  # 'a' and 'b'
@@ -148,28 +138,44 @@ class _TestPictures:
     counts: dict[str, dict[str, int]]
 
 
-def _test_pictures(data: ConfigDict, limit: int | None, share: float | None) -> _TestPictures:
-    """share: None: all of them; or the held out ones, if that share was."""
+def scored_pictures(
+    run_dir: AnyPath, data: str = "", limit: int | None = None, held_out: bool = False
+) -> ScoredPictures:
+    """Return the pictures that `evaluate_run` scores a run or an export on.
+
+    Arguments and errors are as for that.
+    """
+    run = load_config(run_dir / "config.json")
     if limit is not None and limit < 1:
         raise InputError(f"--limit {limit} leaves no pictures: give 1 or more")
-    dataset = open_dataset(data)
+    if is_exported(run_dir) and not data:
+        raise InputError(f"{run_dir} is an export, without a data set: say --data")
+    if held_out and (is_exported(run_dir) or not run.eval.held_out):
+        raise InputError(
+            f"{run_dir} held no test pictures out: train with config.eval.held_out, or leave out "
+            "--held-out"
+        )
+    run.data.source = data or run.data.source
+    dataset = open_dataset(run.data)
     found = {"a": len(dataset.test_a), "b": len(dataset.test_b)}
-    if data.skip_bad:
+    if run.data.skip_bad:
         dataset = scan(dataset, skip_bad=True)
     if not (dataset.test_a or dataset.test_b):
-        raise InputError(f"no test pictures in {data.source}: put some into its testA and testB")
+        raise InputError(
+            f"no test pictures in {run.data.source}: put some into its testA and testB"
+        )
     chosen = {"a": dataset.test_a, "b": dataset.test_b}
-    if share is not None:
-        chosen = {name: domain.held_out(share)[1] for name, domain in chosen.items()}
+    if held_out:
+        chosen = {name: domain.held_out(run.eval.held_out)[1] for name, domain in chosen.items()}
     domains = {
-        name: dataclasses.replace(domain.first(limit), size=tuple(data.image_size))
+        name: dataclasses.replace(domain.first(limit), size=tuple(run.data.image_size))
         for name, domain in chosen.items()
     }
     counts = {
         f"test {name.upper()}": {"scored": len(domain), "found": found[name]}
         for name, domain in domains.items()
     }
-    return _TestPictures(domains, dataset.paired_test, counts)
+    return ScoredPictures(domains, dataset.paired_test, counts)
 
 
 def translate_into(

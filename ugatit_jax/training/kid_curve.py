@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any, Self
 
 import jax
@@ -115,7 +116,8 @@ class KidCurve:
             translated = (images.to_uint8(x) for x, _ in translation.of_items(weights, loaded, way))
             found = self._extractor(translated, len(self._pictures[source]))
             scores[way] = kid(found, self._real[target])
-        point = {"step": step} | {name: dataclasses.asdict(x) for name, x in scores.items()}
+        point = {"step": step, "date": datetime.now(UTC).isoformat(timespec="seconds")}
+        point |= {name: dataclasses.asdict(x) for name, x in scores.items()}
         self._points = [p for p in self._points if p["step"] < step] + [point]
         if jax.process_index() == 0:
             kept = self._protocol | self._references | {"points": self._points}

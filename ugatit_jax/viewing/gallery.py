@@ -12,7 +12,7 @@ import importlib.resources
 import io
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from string import Template
 
 import numpy as np
@@ -38,12 +38,14 @@ class GallerySection:
     """Rows of pictures that belong together, below their tables of scores and a sentence on them.
 
     The rows are taken once, one after the other: a generator may load each from disk. Of a table
-    the first line is the header, and the first column the names of the lines.
+    the first line is the header, and the first column the names of the lines. plots: SVG files, by
+    what they show.
     """
 
     rows: Iterable[GalleryRow]
     tables: Sequence[Sequence[Sequence[str]]] = ()
     text: str = ""
+    plots: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def write_gallery(
@@ -98,8 +100,14 @@ def _table_html(table: Sequence[Sequence[str]]) -> str:
 def _section_html(title: str, section: GallerySection, numbers: Iterator[int]) -> str:
     parts = [f"<h2>{html.escape(title)}</h2>", *map(_table_html, section.tables)]
     parts += [_paragraphs([section.text])] if section.text else []
+    parts += [_plot_html(*plot) for plot in section.plots.items()]
     parts += [_row_html(row, next(numbers)) for row in section.rows]
     return "\n".join(["<section>", *parts, "</section>"])
+
+
+def _plot_html(what: str, svg: bytes) -> str:
+    data = base64.b64encode(svg).decode("ascii")
+    return f'<img class="plot" alt="{html.escape(what)}" src="data:image/svg+xml;base64,{data}">'
 
 
 def _row_html(row: GalleryRow, number: int) -> str:
