@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from ugatit_jax.console.errors import InputError, Parser, exit_on_input_error
+from ugatit_jax.console.extras import require
 from ugatit_jax.data.storage import path_argument
 from ugatit_jax.runs.steps import parse_step
 from ugatit_jax.runs.trained import model_argument
@@ -53,6 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise InputError(f"{runs[0]} alone compares with nothing: give two runs or more")
     for run in runs:
         check_run(run, or_export=True)
+    require("evaluate", "scoring")
     from ugatit_jax.comparison.compare_runs import compare
     from ugatit_jax.devices.runtime import set_up_jax
 

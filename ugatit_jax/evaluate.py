@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ugatit_jax.console.errors import InputError, Parser, exit_on_input_error
+from ugatit_jax.console.extras import require
 from ugatit_jax.data.storage import AnyPath, path_argument
 from ugatit_jax.runs.steps import parse_step
 from ugatit_jax.runs.trained import model_argument
@@ -90,6 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise InputError("several runs: python -m ugatit_jax.compare RUN_DIR… --out=DIR")
     else:
         _check_folders(args.paths, of_run)
+    require("evaluate", "scoring")
     from ugatit_jax.devices.runtime import set_up_jax
     from ugatit_jax.evaluation.evaluate_folders import evaluate_folders
     from ugatit_jax.evaluation.evaluate_run import evaluate_run

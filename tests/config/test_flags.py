@@ -164,12 +164,15 @@ def test_mistakes_after_the_experiment(arguments: str, words: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "no experiment: say --config=FILE; there are configs/"),
-        (["--config.train.steps=3"], "no experiment: say --config=FILE; there are configs/"),
-        (["--config="], "no experiment: say --config=FILE; there are configs/"),
+        ([], "no experiment: say --config=NAME; there are ablation, cat2dog, "),
+        (
+            ["--config.train.steps=3"],
+            "no experiment: say --config=NAME; there are ablation, cat2dog, ",
+        ),
+        (["--config="], "no experiment: say --config=NAME; there are ablation, cat2dog, "),
         (["--config"], "argument --config: expected one argument"),
-        (["--config=demo"], "--config=demo: there is no file demo; there are configs/"),
-        (["--config=configs"], "there is no file configs; there are configs/"),
+        (["--config=demos"], "--config=demos: there is no file demos; there are ablation, "),
+        (["--config=configs"], "there is no file configs; there are ablation, "),
         (["--config=configs/demo.py:bogus"], "no variant 'bogus': leave it out, or say :light"),
         (["--config=LICENSE"], "LICENSE has no Python function get_config"),
         (["--config=ugatit_jax/__init__.py"], "__init__.py has no Python function get_config"),
@@ -182,9 +185,13 @@ def test_mistakes_in_the_experiment(arguments: list[str], words: str) -> None:
     assert "\n" not in str(error.value)
 
 
-def test_experiments_are_not_listed_where_there_are_none(
+def test_experiments_are_known_by_name_anywhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    there = parse_flags(["--config=configs/selfie2anime.py:light"])
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match=r"^--config=a.py: there is no file a.py$"):
+    command = parse_flags(["--config=selfie2anime:light"])
+    assert command.config.to_dict() == there.config.to_dict()
+    assert command.workdir == there.workdir == Path("runs/selfie2anime-light")
+    with pytest.raises(InputError, match=r"^--config=a.py: there is no file a.py; there are"):
         parse_flags(["--config=a.py"])

@@ -1,6 +1,7 @@
 """The command line of a training: an experiment's file, and changes to its fields.
 
---config=FILE or --config=FILE:VARIANT    Python with a function get_config(variant), or the
+--config=NAME or --config=NAME:VARIANT    an experiment that comes with the program; or a file:
+                                          Python with a function get_config(variant), or the
                                           config.json of a run
 --config.SECTION.FIELD=VALUE              as often as need be; the last one counts
 --workdir=FOLDER    or gs://BUCKET/NAME
@@ -20,11 +21,13 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
+import ugatit_jax
 from ugatit_jax.config.records import flatten, load_config
 from ugatit_jax.console.errors import InputError, Parser, in_a_line
 from ugatit_jax.data.storage import AnyPath, path_argument
 from ugatit_jax.devices.cluster import Cluster
 
+EXPERIMENTS = Path(ugatit_jax.__file__).parent / "experiments"
 _KINDS = {bool: "True or False", int: "a whole number", float: "a number"}
 
 
@@ -86,17 +89,19 @@ def parse_experiment(
     them. Raises `InputError` for an argument, a file, a variant, a field or a value that is none.
     """
     parser.add_argument(
-        "--config", metavar="FILE[:VARIANT]", help="the experiment, a file in configs/"
+        "--config",
+        metavar="NAME[:VARIANT]",
+        help="the experiment: one that comes with the program, or a file of your own",
     )
     known, rest = parser.parse_known_args(argv)
     if not known.config:
-        raise InputError(f"no experiment: say --config=FILE{_experiments()}")
+        raise InputError(f"no experiment: say --config=NAME; {_there_are()}")
     config = load_experiment(known.config)
     for argument in rest:
         match = re.fullmatch(r"--config\.([\w.]+)=(.*)", argument, re.DOTALL)
         if match is None:
             raise InputError(
-                f"unknown argument {argument!r}; there are --config=FILE, "
+                f"unknown argument {argument!r}; there are --config=NAME, "
                 f"--config.FIELD=VALUE, {others}"
             )
         override(config, *match.groups())
@@ -143,14 +148,15 @@ def _cluster(known: argparse.Namespace) -> Cluster:
 
 
 def load_experiment(name: str) -> ConfigDict:
-    """Return the config of 'FILE' or 'FILE:VARIANT'. Raises `InputError` if there is none.
+    """Return the config of 'NAME' or 'NAME:VARIANT'. Raises `InputError` if there is none.
 
-    FILE is a program, and runs; or the config.json that a run has kept.
+    NAME is an experiment's that comes with the program; or a file, which is a program, and runs; or
+    the config.json that a run has kept.
     """
     file, _, variant = name.partition(":")
-    path = Path(file)
+    path = Path(file) if file not in experiments() else EXPERIMENTS / f"{file}.py"
     if not path.is_file():
-        raise InputError(f"--config={name}: there is no file {path}{_experiments()}")
+        raise InputError(f"--config={name}: there is no file {path}; {_there_are()}")
     if path.suffix == ".json":
         if variant:
             raise InputError(
@@ -158,11 +164,9 @@ def load_experiment(name: str) -> ConfigDict:
             )
         return load_config(path)
     try:
-        get_config = runpy.run_path(file).get("get_config")
+        get_config = runpy.run_path(str(path)).get("get_config")
     except ImportError as error:
-        raise InputError(
-            f"--config={name}: {error}; run this in the folder that holds configs/"
-        ) from None
+        raise InputError(f"--config={name}: {path} imports what is not there: {error}") from None
     except SyntaxError:
         get_config = None
     if not callable(get_config):
@@ -173,7 +177,7 @@ def load_experiment(name: str) -> ConfigDict:
         raise InputError(f"--config={name}: {error}") from None
     except (AttributeError, KeyError, TypeError) as error:  # such as a field that there is not
         said = " ".join(str(error.args[0] if error.args else error).split())
-        inside = [x for x in traceback.extract_tb(error.__traceback__) if x.filename == file]
+        inside = [x for x in traceback.extract_tb(error.__traceback__) if x.filename == str(path)]
         line = f", line {inside[-1].lineno}" if inside else ""
         raise InputError(f"--config={name}: {path}{line}: {said}") from None
 
@@ -220,6 +224,10 @@ def _instead_of(field: str, fields: list[str]) -> str:
     return "ugatit_jax/config/fields.py explains those that there are"
 
 
-def _experiments() -> str:
-    there = sorted(path for path in Path("configs").glob("[!_]*.py") if path.stem != "default")
-    return f"; there are {', '.join(map(str, there))}" if there else ""
+def experiments() -> list[str]:
+    """Return the names of the experiments that come with the program."""
+    return sorted(path.stem for path in EXPERIMENTS.glob("[!_]*.py"))
+
+
+def _there_are() -> str:
+    return f"there are {', '.join(experiments())}, or a file of your own"

@@ -30,6 +30,7 @@ from ugatit_jax.console.errors import (
     in_a_line,
     printable,
 )
+from ugatit_jax.console.extras import require
 from ugatit_jax.data.storage import AnyPath, folder_argument, path_argument
 from ugatit_jax.data.torch_file import read_torch_file
 from ugatit_jax.interop import cyclegan, munit, pytorch, tensorflow
@@ -135,6 +136,7 @@ def _is_state_dict(value: Any) -> bool:
 
 
 def _read_tensorflow(prefix: Path, image_size: int | None) -> Weights:
+    require("train", "reading files of TensorFlow's")
     import tensorflow as tf  # only needed for its own files
 
     try:

