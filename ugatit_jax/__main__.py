@@ -15,6 +15,7 @@ COMMANDS = {
     "evaluate": ("evaluate", "score a run, or folders of pictures"),
     "compare": ("compare", "lay runs side by side"),
     "prefer": ("prefer", "ask people which translations they prefer"),
+    "page": ("page", "translate in a browser, and watch a training"),
     "export": ("export", "write what translates as a folder of its own"),
     "plan": ("plan", "say what a training takes on chips that need not be here"),
     "emoji": ("emoji", "render the demo's pictures"),

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SLOW = {"jax", "flax", "optax", "orbax", "matplotlib", "tensorflow", "clu", "scipy", "skimage"}
-COMMANDS = ("main", "translate", "evaluate", "compare", "prefer", "plan", "export", "emoji")
+COMMANDS = ("main", "translate", "evaluate", "compare", "prefer", "page", "plan", "export", "emoji")
 RUN = """
 import atexit, runpy, sys
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ugatit_jax.console.extras import require
+from ugatit_jax.console.errors import InputError
 from ugatit_jax.data.images import encode, to_uint8
 from ugatit_jax.data.storage import AnyPath, write_atomically
 
@@ -24,8 +24,11 @@ def attention_overlay(image: np.ndarray, heatmap: np.ndarray) -> np.ndarray:
     value becomes black, its largest bright yellow, and a constant map is black all over.
     Returns uint8 [h, w, 3].
     """
-    require("evaluate", "showing attention")
-    import matplotlib  # not above: whoever only translates need not have it
+    try:
+        import matplotlib  # not above: whoever only translates need not have it
+    except ImportError:
+        said = 'showing attention needs matplotlib: pip install "ugatit_jax[evaluate]"'
+        raise InputError(said) from None
 
     height, width = image.shape[:2]
     heat = np.asarray(heatmap, np.float32)
