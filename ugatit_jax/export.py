@@ -8,16 +8,22 @@ Without this program:
     program = jax.export.deserialize(Path("DIR/generator.stablehlo").read_bytes())
     weights = safetensors.numpy.load_file("DIR/a2b.safetensors")
     translated = jax.jit(program.call)(weights, pictures)  # uint8 [N, H, W, 3], any N
+
+    python -m ugatit_jax.export RUN_DIR --out DIR --format=onnx --dtype=float16
+
+DIR/a2b.onnx takes and returns the same, weights included, in any program that runs ONNX.
 """
 
 import sys
 from collections.abc import Sequence
 
-from ugatit_jax.console.errors import Parser, exit_on_input_error
-from ugatit_jax.data.storage import folder_argument, path_argument
+from ugatit_jax.console.errors import InputError, Parser, exit_on_input_error
+from ugatit_jax.console.extras import require
+from ugatit_jax.data.storage import folder_argument
 from ugatit_jax.methods.directions import DIRECTIONS
 from ugatit_jax.runs.exports import DTYPES
 from ugatit_jax.runs.steps import parse_step
+from ugatit_jax.runs.trained import model_argument
 
 
 @exit_on_input_error
@@ -28,7 +34,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         description="Write the generators of a run into a slim folder of their own.",
     )
     parser.add_argument(
-        "run_dir", type=path_argument, metavar="RUN_DIR", help="what training wrote"
+        "run_dir",
+        type=model_argument,
+        metavar="RUN_DIR",
+        help="what training wrote; for ONNX an export or emoji will do, too",
     )
     parser.add_argument(
         "--out", type=folder_argument, required=True, metavar="DIR", help="a new folder"
@@ -37,7 +46,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--step", type=parse_step, help="of the checkpoint, or best; default: the newest"
     )
     parser.add_argument(
-        "--dtype", choices=DTYPES, default="float32", help="of the weights; default: float32"
+        "--format",
+        choices=("jax", "onnx"),
+        default="jax",
+        help="jax: safetensors and StableHLO, which this program reads, too; default: jax",
+    )
+    parser.add_argument(
+        "--dtype",
+        choices=(*DTYPES, "float16"),
+        default="float32",
+        help="of the weights: bfloat16, or of ONNX float16; default: float32",
     )
     parser.add_argument(
         "--direction", choices=(*DIRECTIONS, "both"), default="both", help="default: all there are"
@@ -48,13 +66,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     from ugatit_jax.runs.advice import check_run
 
     check_run(args.run_dir, or_export=True)
-    from ugatit_jax.inference.exporting import export_run
-
     directions = None if args.direction == "both" else (args.direction,)
-    description = export_run(
-        args.run_dir, args.out, args.step, args.dtype, directions, args.overwrite
-    )
-    print(f"{args.out}: step {description['step']}, {description['weights']} weights")
+    arguments = args.run_dir, args.out, args.step, args.dtype, directions, args.overwrite
+    if args.format == "onnx":
+        require("onnx", "--format=onnx")
+        from ugatit_jax.inference.onnx_export import export_onnx
+
+        description = export_onnx(*arguments)
+    else:
+        if args.dtype not in DTYPES:
+            raise InputError(f"--dtype {args.dtype} is for --format=onnx: choose bfloat16 here")
+        from ugatit_jax.inference.exporting import export_run
+
+        description = export_run(*arguments)
+    kept = description.get("weights", args.dtype)
+    print(f"{args.out}: step {description['step']}, {kept} weights")
     for name, file in description["files"].items():
         print(f"  {file['bytes']:>13,} bytes  {name}")
     return 0

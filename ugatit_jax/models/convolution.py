@@ -40,6 +40,8 @@ def choose_form(height: int, width: int, kernel: tuple[int, ...], stride: int) -
     """
     side, _, inputs, outputs = kernel
     plain = functools.partial(convolve_plainly, stride=stride)
+    if not (isinstance(height, int) and isinstance(width, int)):  # traced for any size
+        return plain
     pixels = height * width
     thin = min(inputs, outputs) <= 4
     if (side, stride) == (7, 1) and thin and height % 2 == width % 2 == 0:
