@@ -103,9 +103,11 @@ def build_onnx(method: Method, direction: str, weights: Any) -> onnx.ModelProto:
     output = helper.make_tensor_value_info("translations", onnx_type(result.dtype), dims)
     nodes, used = _needed(graph.nodes, output.name)
     constants = [x for x in graph.initializers if x.name in used]
+    opsets = [helper.make_opsetid("", OPSET)]
     model = helper.make_model(
         helper.make_graph(nodes, direction, graph.inputs, [output], constants),
-        opset_imports=[helper.make_opsetid("", OPSET)],
+        opset_imports=opsets,
+        ir_version=helper.find_min_ir_version_for(opsets),  # older runtimes read no newer
         producer_name="ugatit_jax",
         producer_version=ugatit_jax.__version__,
     )
