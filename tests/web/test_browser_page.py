@@ -55,7 +55,8 @@ def test_one_file_translates_as_the_program_does(tmp_path: Path) -> None:
     assert page.stat().st_size < 12e6
 
     square = np.full((64, 64, 3), 255, np.uint8)
-    square[16:48, 16:48] = (200, 30, 30)
+    square[12:52, 12:52] = 0  # an outline, which a translation takes away
+    square[15:49, 15:49] = (200, 30, 30)
     Image.fromarray(square).save(tmp_path / "square.png")
     options = webdriver.ChromeOptions()
     options.binary_location = str(CHROMIUM)
