@@ -61,6 +61,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--direction", choices=(*DIRECTIONS, "both"), default="both", help="default: all there are"
     )
     parser.add_argument("--overwrite", action="store_true", help="an earlier export")
+    parser.add_argument(
+        "--card", action="store_true", help="write a model card, too: README.md, as hubs read it"
+    )
+    parser.add_argument("--licence", default="", metavar="SPDX", help="for the card: cc-by-4.0")
     args = parser.parse_args(argv)
     # Not above, where --help would wait for it, and below for JAX, for seconds.
     from ugatit_jax.runs.advice import check_run
@@ -70,6 +74,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = args.run_dir, args.out, args.step, args.dtype, directions, args.overwrite
     if args.format == "onnx":
         require("onnx", "--format=onnx")
+        if args.card:
+            raise InputError("--card is for the folder of --format=jax: leave it out")
         from ugatit_jax.inference.onnx_export import export_onnx
 
         description = export_onnx(*arguments)
@@ -78,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise InputError(f"--dtype {args.dtype} is for --format=onnx: choose bfloat16 here")
         from ugatit_jax.inference.exporting import export_run
 
-        description = export_run(*arguments)
+        description = export_run(*arguments, card=args.card, licence=args.licence)
     kept = description.get("weights", args.dtype)
     print(f"{args.out}: step {description['step']}, {kept} weights")
     for name, file in description["files"].items():

