@@ -8,6 +8,10 @@ one table. The second takes folders of
 pictures: translated ones, real ones of the target domain, and the ones before translation. Both
 write report.json, report.md and index.html, and the first its translations as a2b/NAME.png and
 b2a/NAME.png, into RUN_DIR/evaluation/STEP or --out.
+
+Pictures that cannot be read are all named, before anything is scored, and nothing is: scores of the
+others would be of another set. Those that a run's training left out (config.data.skip_bad) are left
+out here, too, and counted in the report.
 """
 
 import sys

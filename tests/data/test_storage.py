@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from bucket import Store
 from ml_collections import ConfigDict
+from test_datasets import scan
 
 from ugatit_jax import evaluate, export, translate
 from ugatit_jax.console.errors import InputError
@@ -59,7 +60,7 @@ def test_pictures_are_those_of_the_folder(
     data = tiny_config().data
     here = datasets.open_dataset(data)
     data.source = address
-    there = datasets.scan(datasets.open_dataset(data), skip_bad=False)
+    there = scan(datasets.open_dataset(data), skip_bad=False)
     assert there.train_a.names == [*here.train_a.names, "deep/er/Ä b#1?.PNG"]
     assert there.test_b.names == here.test_b.names
     np.testing.assert_array_equal(there.train_a.load(9), here.test_a.load(0))
@@ -90,7 +91,7 @@ def test_mistakes_with_pictures(bucket: Store, tiny_config: Callable[[], ConfigD
     data = tiny_config().data
     data.source = "gs://bucket/broken"
     with pytest.raises(InputError, match=r"cannot read gs://bucket/broken/trainA/0\.png: it is no"):
-        datasets.scan(datasets.open_dataset(data), skip_bad=False)
+        scan(datasets.open_dataset(data), skip_bad=False)
     data.source = "gs://bucket/none"
     with pytest.raises(InputError, match="there is no folder gs://bucket/none: name a folder with"):
         datasets.open_dataset(data)

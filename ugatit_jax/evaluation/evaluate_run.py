@@ -11,8 +11,16 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from ugatit_jax.config.records import load_config
-from ugatit_jax.console.errors import InputError
-from ugatit_jax.data.datasets import Domain, open_dataset, scan
+from ugatit_jax.console.errors import InputError, printable
+from ugatit_jax.data.datasets import (
+    Broken,
+    Domain,
+    errors_of,
+    find_broken_in,
+    leave_out,
+    open_dataset,
+    refuse_broken,
+)
 from ugatit_jax.data.pairs import match_names
 from ugatit_jax.data.storage import AnyPath, resolve
 from ugatit_jax.evaluation.presentation import claim_folder, section, write_report
@@ -55,7 +63,9 @@ def evaluate_run(
       beside: other runs or exports, whose translations the page shows, too.
 
     Returns the report and the folder that everything was written to. Raises `InputError` for a bad
-    run directory or data set, and where a report on something else would be overwritten.
+    run directory or data set, and where a report on something else would be overwritten; and, with
+    the names of all of them, for test pictures that cannot be read, unless the training left such
+    pictures out (`config.data.skip_bad`): then the report counts them.
     """
     translator = Translator.load(run_dir, step)
     checkpoint = None if is_exported(run_dir) else describe_checkpoint(run_dir, translator.step)
@@ -154,8 +164,12 @@ def _test_pictures(data: ConfigDict, limit: int | None, share: float | None) -> 
         raise InputError(f"--limit {limit} leaves no pictures: give 1 or more")
     dataset = open_dataset(data)
     found = {"a": len(dataset.test_a), "b": len(dataset.test_b)}
+    broken: Broken = {}
     if data.skip_bad:
-        dataset = scan(dataset, skip_bad=True)
+        broken = find_broken_in({"test_a": dataset.test_a, "test_b": dataset.test_b})
+        dataset = leave_out(dataset, broken, skip_bad=True)
+        if errors := errors_of(broken):
+            print(f"left out {len(errors)} unreadable pictures:", *errors, sep="\n", flush=True)
     if not (dataset.test_a or dataset.test_b):
         raise InputError(f"no test pictures in {data.source}: put some into its testA and testB")
     chosen = {"a": dataset.test_a, "b": dataset.test_b}
@@ -165,10 +179,14 @@ def _test_pictures(data: ConfigDict, limit: int | None, share: float | None) -> 
         name: dataclasses.replace(domain.first(limit), size=tuple(data.image_size))
         for name, domain in chosen.items()
     }
+    if not data.skip_bad:
+        refuse_broken(domains)
     counts = {
         f"test {name.upper()}": {"scored": len(domain), "found": found[name]}
         for name, domain in domains.items()
     }
+    for split, errors in broken.items():
+        counts[split.replace("_a", " A").replace("_b", " B")]["unreadable"] = len(errors)
     return _TestPictures(domains, dataset.paired_test, counts)
 
 
@@ -199,7 +217,8 @@ def _png_names(names: Sequence[str]) -> list[str]:
     for name, target in zip(names, targets, strict=True):
         if target in named:
             raise InputError(
-                f"test pictures {named[target]} and {name} would both become {target}: rename one"
+                f"test pictures {printable(named[target])} and {printable(name)} would both become "
+                f"{printable(target)}: rename one"
             )
         named[target] = name
     return targets
