@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ugatit_jax.console.errors import InputError, Parser, exit_on_input_error
+from ugatit_jax.console.numbers import whole_number
 from ugatit_jax.data.storage import AnyPath, path_argument, resolve, write_atomically
 from ugatit_jax.runs.steps import parse_step
 from ugatit_jax.runs.trained import model_argument
@@ -57,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--step", type=parse_step, help="of the checkpoint, or best; default: the newest"
     )
     run.add_argument("--data", default="", help="another data set than that of the training")
-    run.add_argument("--limit", type=int, help="test pictures per domain; default: all")
+    run.add_argument("--limit", type=whole_number(1), help="test pictures per domain; default: all")
     run.add_argument(
         "--held-out",
         action="store_true",

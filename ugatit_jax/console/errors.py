@@ -58,7 +58,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise `InputError`."""
-        raise InputError(f"{message}; --help lists all there is")
+        raise InputError(f"{in_a_line(message, 600)}; --help lists all there is")
 
 
 def exit_on_input_error(main: Callable[P, R]) -> Callable[P, R]:

@@ -30,6 +30,7 @@ from ugatit_jax.console.errors import (
     in_a_line,
     printable,
 )
+from ugatit_jax.console.numbers import whole_number
 from ugatit_jax.data.storage import AnyPath, folder_argument, path_argument
 from ugatit_jax.data.torch_file import read_torch_file
 from ugatit_jax.interop import cyclegan, munit, pytorch, tensorflow
@@ -266,7 +267,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("run_dir", type=path_argument, metavar="RUN_DIR", help="a new folder")
     parser.add_argument(
-        "--image_size", type=int, help="of networks that take any, in px; default: 256"
+        "--image_size", type=whole_number(16), help="of networks that take any, in px; default: 256"
     )
     args = parser.parse_args(argv)
     weights = read_weights(args.source, args.image_size)
