@@ -1,5 +1,6 @@
 """Runs and pictures in a bucket: what works in a folder works there, and mistakes take one line."""
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -185,3 +186,21 @@ except storage.InputError as error:
     print(error)
 """
     assert run_python(code) == "gs://bucket is read with gcsfs: pip install gcsfs\n"
+
+
+@pytest.mark.parametrize("place", ["the file itself", "what is not finished"])
+def test_nothing_is_written_where_a_link_leads(place: str, tmp_path: Path) -> None:
+    """A folder that somebody else made may have links where files will be."""
+    folder, outside = tmp_path / "run", tmp_path / "outside"
+    outside.write_text("precious")
+    storage.write_atomically(folder / "x.json", "1")
+    name = "x.json"
+    if place == "what is not finished":  # named after the file, so that anybody can tell
+        name = f".{hashlib.sha256(b'x.json').hexdigest()[:16]}.unfinished"
+    for make in (lambda path: path.symlink_to(outside), os.mkfifo):
+        (folder / name).unlink(missing_ok=True)
+        make(folder / name)
+        storage.write_atomically(folder / "x.json", "2")
+        assert outside.read_text() == "precious"
+        assert (folder / "x.json").read_text() == "2" and not (folder / "x.json").is_symlink()
+        assert [*folder.iterdir()] == [folder / "x.json"]

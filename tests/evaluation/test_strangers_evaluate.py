@@ -12,6 +12,7 @@ from zoo import Animal, zoo
 
 from ugatit_jax.config.records import load_config, save_config
 from ugatit_jax.console.errors import printable
+from ugatit_jax.data import emoji
 from ugatit_jax.evaluate import main
 
 RUN = Path(__file__).parents[1] / "golden" / "format_1" / "run"
@@ -112,3 +113,23 @@ def test_a_run_that_left_bad_ones_out_does_so_again_and_counts_them(
     page = (out / "index.html").read_text(encoding="utf-8")
     assert "&lt;img src=x onerror=alert(1)&gt; is good" in page
     assert "<img src=x" not in page
+
+
+def test_a_run_does_not_say_where_data_sets_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A strangers' config may name any folder: one that is not there is not made."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    rendered = tmp_path / "cache" / "ugatit_jax" / f"emoji-128px-v{emoji._RECIPE}"
+    for split in ("trainA", "trainB", "testA", "testB"):
+        (rendered / split).mkdir(parents=True)
+        (rendered / split / "x.png").write_bytes(b"no picture, so that it ends here")
+    run = shutil.copytree(RUN, tmp_path / "run")
+    config = load_config(run / "config.json")
+    assert config.data.source == "emoji"
+    config.data.cache_dir = str(tmp_path / "elsewhere")
+    save_config(config, run / "config.json")
+    with pytest.raises(SystemExit, match="2"):
+        main([str(run), FEATURES])
+    assert f"cannot read {rendered}/testA/x.png: " in capsys.readouterr().err
+    assert not (tmp_path / "elsewhere").exists()

@@ -91,7 +91,10 @@ def error_of(argv: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         ("red red --inputs inputs --out out", "red is given twice"),
         ("red green --inputs none --out out", "no folder none"),
         ("red green --inputs empty --out out", "no pictures in --inputs empty: it needs .bmp"),
-        ("red green --inputs inputs --out out --limit 0", "--limit: '0' is no whole number of 1 or more"),
+        (
+            "red green --inputs inputs --out out --limit 0",
+            "--limit: '0' is no whole number of 1 or more",
+        ),
         ("red none --inputs inputs --out out", "no translations in none: there is no such folder"),
         ("red empty --inputs inputs --out out", "no run and no translations in empty: it is empty"),
         ("red . --inputs inputs --out out", "lacks translations of 4 of 4 pictures of inputs"),
@@ -103,7 +106,10 @@ def error_of(argv: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         ("red broken --inputs inputs --out out", "cannot read broken/b.png"),
         ("red green --inputs inputs --out red/a.png", "cannot write into --out red/a.png"),
         ("red green --inputs gs://x --out out", "gs://x is no folder"),
-        ("red green --inputs inputs --out out --port 70000", "--port: '70000' is no whole number from 0 to 65,535"),
+        (
+            "red green --inputs inputs --out out --port 70000",
+            "--port: '70000' is no whole number from 0 to 65,535",
+        ),
         ("red green --inputs inputs --out out --host 203.0.113.1", "cannot listen at 203.0.113.1"),
         ("red green --inputs inputs --out out --port x", "'x' is no whole number"),
         ("red --report out", "--report takes folders"),

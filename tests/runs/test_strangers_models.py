@@ -205,6 +205,17 @@ def test_checkpoints_with_odd_metadata(name: str, run: Path) -> None:
             "format": 2,
             "identity": {"config": {}, "pictures": {"a": 1}, "features": None, "broken": {}},
         },
+        *(
+            {"format": 2, "identity": {"config": {}, "pictures": {}, "broken": {}} | odd}
+            for odd in (
+                {"features": {"extractor": 3, "sha256": "0"}},
+                {"features": {"sha256": "0"}},
+                {"features": None, "pictures": {"train_a": {"count": "3"}}},
+                {"features": None, "pictures": {"train_a": {}}},
+                {"features": None, "fixed": {"content": {"network": "VGG16", "sha256": 3}}},
+                {"features": None, "fixed": {"content": {"network": "VGG16"}}},
+            )
+        ),
     ],
 )
 def test_identities_of_wrong_types(fields: dict[str, Any], tmp_path: Path) -> None:

@@ -133,7 +133,8 @@ def make_folder(path: AnyPath) -> None:
 def write_atomically(path: AnyPath, content: str | bytes) -> None:
     """Write a file; who dies meanwhile leaves the old one or the new one. Its folders are made.
 
-    Text is UTF-8; what has no place in it, as in names of files that are not, becomes an escape.
+    Text is UTF-8; what has no place in it, as in names of files that are not, becomes an escape. A
+    link of the file's name is replaced, not followed.
     """
     data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
     if not isinstance(path, Path):  # a bucket shows no unfinished files
@@ -144,7 +145,9 @@ def write_atomically(path: AnyPath, content: str | bytes) -> None:
     digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]
     unfinished = path.with_name(f".{digest}.unfinished")
     try:
-        unfinished.write_bytes(data)
+        unfinished.unlink(missing_ok=True)  # of who died, or put there to lead elsewhere
+        with unfinished.open("xb") as file:
+            file.write(data)
         unfinished.replace(path)
     except OSError:  # what there is of it takes up room on a full disk
         unfinished.unlink(missing_ok=True)

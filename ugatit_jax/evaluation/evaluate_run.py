@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from ugatit_jax.config.records import load_config
+from ugatit_jax.console.cache import find_cache_dir
 from ugatit_jax.console.errors import InputError, printable
 from ugatit_jax.data.datasets import (
     Broken,
@@ -83,6 +84,9 @@ def evaluate_run(
             "--held-out"
         )
     config.source = data or config.source
+    # Of another machine, or of somebody else, it names a folder that nobody here wants made.
+    if config.cache_dir and not find_cache_dir(config.cache_dir).is_dir():
+        config.cache_dir = ""
     test = _test_pictures(config, limit, run.eval.held_out if held_out else None)
     extractor = open_extractor(features, config.cache_dir)
     name = resolve(run_dir).name

@@ -132,7 +132,9 @@ def _read_pytorch(source: Path, image_size: int | None) -> Weights:
 
 
 def _is_state_dict(value: Any) -> bool:
-    return isinstance(value, dict) and all(isinstance(x, np.ndarray) for x in value.values())
+    return isinstance(value, dict) and all(
+        isinstance(name, str) and isinstance(x, np.ndarray) for name, x in value.items()
+    )
 
 
 def _read_tensorflow(prefix: Path, image_size: int | None) -> Weights:
@@ -142,7 +144,7 @@ def _read_tensorflow(prefix: Path, image_size: int | None) -> Weights:
         reader = tf.train.load_checkpoint(str(prefix))
         found = {k: tuple(v) for k, v in reader.get_variable_to_shape_map().items()}
     except Exception as error:  # of TensorFlow's many kinds
-        raise InputError(f"cannot read {prefix}: {str(error).splitlines()[0]}") from None
+        raise InputError(f"cannot read {prefix}: {in_a_line(error)}") from None
     config = _make_config(
         "tensorflow", tensorflow.config_fields(found, prefix.absolute().parent.name), image_size
     )
@@ -167,7 +169,10 @@ def _read_tensorflow(prefix: Path, image_size: int | None) -> Weights:
         expected |= {f"{name}{m}": expected[name] for name in trained for m in ADAM.values()}
     found = {name: shape for name, shape in found.items() if not POWER.fullmatch(name)}
     _check_shapes(prefix, found, expected)
-    variables = {name: reader.get_tensor(name) for name in found}
+    try:
+        variables = {name: reader.get_tensor(name) for name in found}
+    except Exception as error:  # of TensorFlow's many kinds, where what is in a file was changed
+        raise InputError(f"cannot read {prefix}: {in_a_line(error)}") from None
 
     def below(network: str, slot: str = "") -> dict[str, np.ndarray]:
         start = f"{network}/"

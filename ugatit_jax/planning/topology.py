@@ -70,7 +70,9 @@ def _find_tpu(topology: str, slices: int) -> Target:
     chip = TPUS[kind]
     if not re.fullmatch(r"[1-9]\d{0,5}(x[1-9]\d{0,5}){1,2}", shape, re.ASCII):
         said = in_a_line(repr(shape), 40)
-        raise InputError(f"--topology={in_a_line(topology, 40)}: {said} is no shape such as 2x4 or 2x2x1")
+        raise InputError(
+            f"--topology={in_a_line(topology, 40)}: {said} is no shape such as 2x4 or 2x2x1"
+        )
     chips = math.prod(map(int, shape.split("x")))
     if chips > chip.largest_slice:
         raise InputError(

@@ -70,10 +70,13 @@ def _explain(error: Exception) -> str:
 
 
 def _record_new(checkpoints: ocp.CheckpointManager) -> None:
-    """Keep checksums of the checkpoints that are written to their end."""
+    """Keep checksums of the checkpoints that are written to their end, where there is room."""
     if jax.process_index() == 0:
         folder = _folder_of(checkpoints)
-        integrity.record_new(folder, saved_steps(folder.parent))
+        try:
+            integrity.record_new(folder, saved_steps(folder.parent))
+        except OSError as error:  # they are as good without
+            LOGGER.warning("no checksums of checkpoints were written: %s", _explain(error))
 
 
 def _folder_of(checkpoints: ocp.CheckpointManager) -> AnyPath:

@@ -3,7 +3,8 @@
 import dataclasses
 import functools
 import json
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
 import jax
@@ -82,7 +83,7 @@ class KidCurve:
             "features": self.features,
             "pictures": {name: len(domain) for name, domain in pictures.items()},
         }
-        self._points = _read_points(workdir / "kid.json", self._protocol)
+        self._points = _read_points(workdir / "kid.json", self._protocol, method.directions)
 
     def is_due(self, step: int, steps: int, stopped: bool) -> bool:
         """Say whether there is a point after this step of `steps`; the last one has one.
@@ -153,10 +154,12 @@ class KidCurve:
         }
 
 
-def _read_points(path: AnyPath, protocol: dict[str, Any]) -> list[dict[str, Any]]:
+def _read_points(
+    path: AnyPath, protocol: dict[str, Any], directions: Sequence[str]
+) -> list[dict[str, Any]]:
     """The points there are.
 
-    Raises `InputError` if they are of other pictures or features.
+    Raises `InputError` if they are of other pictures or features, or are none.
     """
     if not path.exists():
         return []
@@ -168,8 +171,16 @@ def _read_points(path: AnyPath, protocol: dict[str, Any]) -> list[dict[str, Any]
                     f"{path} was measured with {name} {kept[name]}, and this would be with {now}, "
                     "which do not compare: take what it had (see config.eval), or move the file"
                 )
+        for point in kept["points"]:
+            numbers = [point[way][what] for way in directions for what in ("mean", "std")]
+            if type(point["step"]) is not int or not all(map(_is_number, numbers)):
+                raise ValueError(f"a point is {point!r}")
         return list(kept["points"])
     except InputError:
         raise
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"cannot read {path} ({in_a_line(repr(error))}): move it away") from None
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) < 1e9 and math.isfinite(value)
