@@ -17,6 +17,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -63,9 +64,9 @@ class Run:
     """A training in a process of its own."""
 
     def __init__(
-        self, workdir: Path, pictures: Path, fields: dict[str, object], *more: str
+        self, workdir: Path, pictures: Path, fields: Mapping[str, object], *more: str
     ) -> None:
-        flags = TINY | {"data.source": pictures} | fields
+        flags = {**TINY, "data.source": pictures, **fields}
         environment = {"JAX_PLATFORMS": "cpu", "JAX_LOG_COMPILES": "1", "PYTHONUNBUFFERED": "1"}
         self.begin = time.monotonic()
         self.process = subprocess.Popen(
@@ -122,8 +123,14 @@ def measure_training(steps: int, every: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         pictures, workdir = Path(folder, "pictures"), Path(folder, "run")
         make_pictures(pictures, {"trainA": 40, "trainB": 40, "testA": 8, "testB": 8})
-        fields = {"log_every": 10, "train.steps": steps, "checkpoint.every": every}
-        fields |= {"samples.every": every, "eval.every": 2 * every, "train.ema_decay": 0.99}
+        fields = {
+            "log_every": 10,
+            "train.steps": steps,
+            "train.ema_decay": 0.99,
+            "checkpoint.every": every,
+            "samples.every": every,
+            "eval.every": 2 * every,
+        }
         run = Run(workdir, pictures, fields)
         found: list[Held] = []
         compiled: dict[int, int] = {}

@@ -15,6 +15,7 @@ from zoo import picture, zoo
 
 from ugatit_jax.console.errors import InputError, printable
 from ugatit_jax.data.images import decode
+from ugatit_jax.inference import files
 from ugatit_jax.inference.files import write_page
 from ugatit_jax.inference.jobs import Job
 from ugatit_jax.inference.options import Options
@@ -91,7 +92,7 @@ def test_files_that_vanish_or_change_after_they_were_found(
 
 
 def test_a_source_that_is_no_more_what_it_was_is_not_in_the_gallery(
-    folder: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = folder.parent / "out"
     assert main([str(EXPORT), str(folder), f"--out={out}"]) == 0
@@ -101,6 +102,11 @@ def test_a_source_that_is_no_more_what_it_was_is_not_in_the_gallery(
     [said] = capsys.readouterr().err.splitlines()
     assert said.startswith(f"not in the gallery: cannot read {folder / '2.png'}: ")
     assert (out / "index.html").read_text(encoding="utf-8").count("<h3>") == 4
+    with monkeypatch.context() as patch:  # of a folder with more than a page can hold
+        patch.setattr(files, "SHOWN", 2)
+        assert main([str(EXPORT), str(folder), f"--out={out}", "--gallery"]) == 0
+    page = (out / "index.html").read_text(encoding="utf-8")
+    assert page.count("<h3>") == 2 and "The first 2 of 5." in page
 
 
 def test_heat_maps_that_somebody_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -197,6 +197,7 @@ def test_names_of_all_kinds_are_words_on_every_page(
     browser: Any, serve: Any, tmp_path: Path
 ) -> None:
     """What people and files are called is shown, and is no part of the page."""
+    complaints(browser)  # of what other tests did
     with serve(tmp_path / "study", HARM) as server:
         look_at(browser, server.url)
         press(browser, HARM[:40], Keys.ENTER)

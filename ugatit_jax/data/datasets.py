@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from ugatit_jax.console.cache import find_cache_dir
-from ugatit_jax.console.errors import InputError, TransientError
+from ugatit_jax.console.errors import InputError, TransientError, in_a_line
 from ugatit_jax.data import images
 from ugatit_jax.data.storage import AnyPath, file_sizes, open_path
 
@@ -181,8 +181,8 @@ def _open_tfds(name: str, data_dir: Path) -> Dataset:
             builder.download_and_prepare()
         except Exception as error:
             raise InputError(
-                f"cannot download 'tfds:{name}' to {data_dir} ({error}): try again with a network "
-                f"connection, or copy {data_dir}/{name} from a machine that has one"
+                f"cannot download 'tfds:{name}' to {data_dir} ({in_a_line(error)}): try again with "
+                f"a network connection, or copy {data_dir}/{name} from a machine that has one"
             ) from error
 
     def domain(split: str) -> Domain:

@@ -108,8 +108,11 @@ def first_line(error: Exception) -> str:
 
 
 def resolve(path: AnyPath) -> AnyPath:
-    """Return the same path from the root, without links; an address as it is."""
-    return path.resolve() if isinstance(path, Path) else path
+    """Return the same path from the root, without links; an address as it is.
+
+    Where links lead in a circle, nothing is raised: whoever opens it hears of that.
+    """
+    return Path(os.path.realpath(path)) if isinstance(path, Path) else path
 
 
 def parents(path: AnyPath) -> list[AnyPath]:

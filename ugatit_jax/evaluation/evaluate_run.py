@@ -189,8 +189,8 @@ def _test_pictures(data: ConfigDict, limit: int | None, share: float | None) -> 
         f"test {name.upper()}": {"scored": len(domain), "found": found[name]}
         for name, domain in domains.items()
     }
-    for split, errors in broken.items():
-        counts[split.replace("_a", " A").replace("_b", " B")]["unreadable"] = len(errors)
+    for split, of_split in broken.items():
+        counts[split.replace("_a", " A").replace("_b", " B")]["unreadable"] = len(of_split)
     return _TestPictures(domains, dataset.paired_test, counts)
 
 

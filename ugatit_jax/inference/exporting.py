@@ -4,6 +4,7 @@ import hashlib
 import importlib.metadata
 import itertools
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -62,7 +63,7 @@ def export_run(
     holds. Raises `InputError` if there is no such checkpoint, and if `out` will not do or cannot be
     written.
     """
-    out = out.resolve()
+    out = Path(os.path.realpath(out))
     if is_exported(run_dir):
         raise InputError(f"{run_dir} is exported already: give the run that it was made of")
     _check_out(out, overwrite)

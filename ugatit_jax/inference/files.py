@@ -37,6 +37,7 @@ from ugatit_jax.viewing.visualize import (
 )
 
 ROWS = 16  # pictures in the grid of styles
+SHOWN = 1000  # in a gallery, which holds them all in one file
 AHEAD = 16  # pictures that are read before their turn, and that wait to be written
 
 T = TypeVar("T")
@@ -259,10 +260,12 @@ def write_styles(path: Path, jobs: Sequence[Job], options: Options, step: int) -
 def write_page(path: Path, title: str, jobs: Sequence[Job], options: Options) -> None:
     """Write the gallery of all pictures that are translated, with what else was made of them.
 
-    What cannot be read any more is left out, and reported in a line on stderr.
+    Of many the first are shown. What cannot be read any more is left out, and reported in a line on
+    stderr.
     """
     done = [job for job in jobs if job.is_there()]
-    section = GallerySection(_gallery_rows(done))
+    said = f"The first {SHOWN:,} of {len(done):,}." if len(done) > SHOWN else ""
+    section = GallerySection(_gallery_rows(done[:SHOWN]), text=said)
     write_gallery(path, title, {DIRECTION_TITLES[options.direction]: section})
 
 

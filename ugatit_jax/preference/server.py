@@ -242,8 +242,10 @@ class Handler(BaseHTTPRequestHandler):
             person, i, place, seconds = (said[x] for x in ("person", "picture", "place", "seconds"))
             if any(type(x) is not int for x in (i, place)) or type(person) is not str:
                 raise TypeError
+            if type(seconds) not in (int, float):
+                raise TypeError
             is_there = 0 <= i < len(study.pictures) and 1 <= place <= len(study.methods)
-            if not is_there or not 0 <= float(seconds) < MOST_SECONDS:
+            if not is_there or not 0 <= seconds < MOST_SECONDS:
                 raise ValueError
         except (ValueError, KeyError, TypeError, RecursionError):
             raise Refused(HTTPStatus.BAD_REQUEST, "this is no choice") from None

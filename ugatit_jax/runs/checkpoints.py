@@ -126,6 +126,9 @@ def save(
         checkpoints.wait_until_finished()
     except FAILED as error:
         LOGGER.warning("the checkpoint before step %s was not saved: %s", step, _explain(error))
+        # Orbax keeps the same error in a second place, and would raise it when this one is saved.
+        with contextlib.suppress(*FAILED):
+            checkpoints.check_for_errors()
     _record_new(checkpoints)
     items = FORMAT_2.to_items(method, state)
     arguments = {name: ocp.args.StandardSave(item) for name, item in items.items()}
