@@ -1,11 +1,8 @@
 """Run directories on a disk that is really full or must not be written to: a small tmpfs."""
 
-import contextlib
 import dataclasses
 import logging
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +10,7 @@ import jax
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
+from mounted import fill, mount, small_disk
 from test_checkpoints import assert_same, make_state, restore, steps_in
 
 from ugatit_jax import evaluate, export, translate
@@ -29,32 +27,10 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "format_1"
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
-def mount(*arguments: str) -> bool:
-    if not (sys.platform == "linux" and shutil.which("mount")):
-        return False
-    return subprocess.run(["mount", *arguments], capture_output=True).returncode == 0
-
-
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 4 MB, where somebody may mount one."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if not mount("-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)):
-        pytest.skip("only the administrator may mount a disk here")
-    try:
+    with small_disk(tmp_path / "disk", "4m") as folder:
         yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
-def fill(disk: Path) -> Path:
-    """Leave no room on a disk; return the file that takes it."""
-    file = disk / "others"
-    with contextlib.suppress(OSError), file.open("wb", buffering=0) as rest:
-        while True:
-            rest.write(bytes(4096))
-    return file
 
 
 def large_state(step: int) -> TrainState:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mounted import fill, small_disk
 from zoo import encode, picture, zoo
 
 from ugatit_jax.console.errors import printable
@@ -106,3 +107,30 @@ def test_a_picture_that_is_gone_when_its_turn_comes(
     steps = saved_steps(workdir)
     assert steps and 2 <= max(steps) < 400
     assert [find_damage(workdir / "checkpoints", step) for step in steps] == [None] * len(steps)
+
+
+def test_a_disk_that_is_full_for_a_while(
+    tiny_flags: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The checkpoints of that time are lost, and no more."""
+    advance: Callable[..., Any] = loop.Log.advance
+    with small_disk(tmp_path / "disk", "64m") as disk:
+        workdir = disk / "run"
+
+        def meanwhile(log: loop.Log, step: int, *args: Any, **kwargs: Any) -> None:
+            advance(log, step, *args, **kwargs)
+            if step == 2:
+                fill(disk)
+            elif step == 4:
+                (disk / "others").unlink()
+
+        monkeypatch.setattr(loop.Log, "advance", meanwhile)
+        command = [*tiny_flags, f"--workdir={workdir}", "--config.train.steps=6"]
+        assert main([*command, "--config.samples.every=0", "--config.checkpoint.keep=9"]) == 0
+        steps = saved_steps(workdir)
+        assert {1, 5, 6} <= set(steps) and 3 not in steps
+        assert [find_damage(workdir / "checkpoints", step) for step in steps] == [None] * len(steps)
+    assert "was not saved: No space left on device" in caplog.text

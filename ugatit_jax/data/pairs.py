@@ -19,8 +19,9 @@ def match_names(names: Sequence[str], others: Sequence[str]) -> tuple[list[int],
     if alone := [name for name, stem in zip(names, stems, strict=True) if stem not in indices]:
         first = printable(alone[0])
         return [], f"{len(alone):,} of {len(names):,} have no partner of their name, as {first}"
+    wanted = set(stems)
     for these, among in ((stems, names), (others_stems, others)):
-        for stem, count in Counter(x for x in these if x in set(stems)).most_common(1):
+        for stem, count in Counter(x for x in these if x in wanted).most_common(1):
             if count > 1:
                 alike = [printable(among[i]) for i, x in enumerate(these) if x == stem]
                 first, second = alike[:2]

@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 
 import ugatit_jax
 from ugatit_jax.config.records import save_config
-from ugatit_jax.console.errors import InputError
+from ugatit_jax.console.errors import InputError, printable
 from ugatit_jax.data import images
 from ugatit_jax.data.storage import AnyPath, resolve
 from ugatit_jax.methods import build_method
@@ -217,7 +217,9 @@ def _check_out(out: Path, overwrite: bool) -> None:
     if not overwrite:
         raise InputError(f"--out {out} holds an export: say another folder, or --overwrite")
     if more := sorted({path.name for path in out.iterdir()} - FILES):
-        raise InputError(f"--out {out} holds {more[0]} beside an export: say another folder")
+        raise InputError(
+            f"--out {out} holds {printable(more[0])} beside an export: say another folder"
+        )
 
 
 def _write_folder(

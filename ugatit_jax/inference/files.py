@@ -88,9 +88,10 @@ class FileTranslator:
                         progress.write(f"error: {error}", file=sys.stderr)
                     progress.update()
             except OSError as error:
-                reason = f"cannot write {error.filename}: {error.strerror}"
+                file = printable(error.filename)
+                reason = f"cannot write {file}: {error.strerror}"
                 if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                    reason = f"no space left on device for {error.filename}"
+                    reason = f"no space left on device for {file}"
                 raise InputError(
                     f"{reason}: {written} of {len(jobs)} pictures are translated; the same command "
                     "goes on with the others"

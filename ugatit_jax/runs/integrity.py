@@ -14,6 +14,7 @@ from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
+from ugatit_jax.console.errors import printable
 from ugatit_jax.data.json_file import read_object
 from ugatit_jax.data.storage import AnyPath, list_files, write_atomically
 
@@ -60,15 +61,16 @@ def find_damage(checkpoints: AnyPath, step: int, items: Container[str] | None = 
         return None
     for name, (size, crc32) in known.items():
         path = checkpoints / str(step) / name
+        shown = printable(path)
         # Of names that somebody made up, nothing outside the checkpoint is read.
         if ".." in path.parts or Path(name).is_absolute() or not path.is_file():
-            return f"{path} is missing"
+            return f"{shown} is missing"
         read = items is None or name.split("/")[0] in items
         found = _about(path, read)
         if found["bytes"] != size:
-            return f"{path} has {found['bytes']:,} of {size:,} bytes"
+            return f"{shown} has {found['bytes']:,} of {size:,} bytes"
         if read and found["crc32"] != crc32:
-            return f"{path} is not as it was written: its checksum differs"
+            return f"{shown} is not as it was written: its checksum differs"
     return None
 
 
