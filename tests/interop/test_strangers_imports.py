@@ -1,5 +1,6 @@
 """Files of weights whose tensors are not what their names promise: one line says no."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -135,6 +136,11 @@ def test_a_file_of_vgg(tmp_path: Path) -> None:
         ({name: {"x": 3} for name in whole}, "has shape ()"),
     ):
         assert words in refusal(lambda x: open_network(str(x)), save(tmp_path / "x.pth", content))
+    for make in (os.mkfifo, lambda path: path.symlink_to("/dev/zero")):
+        (tmp_path / "x.pth").unlink()
+        make(tmp_path / "x.pth")
+        said = refusal(lambda x: open_network(str(x)), tmp_path / "x.pth")
+        assert "it is no regular file" in said
 
 
 @pytest.fixture
@@ -158,3 +164,5 @@ def test_a_checkpoint_of_tensorflow_that_is_damaged(checkpoint: Path) -> None:
         file.write_bytes(whole)
     data.unlink()
     assert refusal(read_weights, checkpoint).startswith(f"cannot read {checkpoint}: ")
+    os.mkfifo(data)  # which would be waited for
+    assert refusal(read_weights, checkpoint) == f"cannot read {data}: it is no regular file"

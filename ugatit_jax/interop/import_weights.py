@@ -140,6 +140,9 @@ def _is_state_dict(value: Any) -> bool:
 def _read_tensorflow(prefix: Path, image_size: int | None) -> Weights:
     import tensorflow as tf  # only needed for its own files
 
+    for file in prefix.parent.iterdir():
+        if file.name.startswith(f"{prefix.name}.data-") and not file.is_file():  # a pipe, maybe
+            raise InputError(f"cannot read {file}: it is no regular file")
     try:
         reader = tf.train.load_checkpoint(str(prefix))
         found = {k: tuple(v) for k, v in reader.get_variable_to_shape_map().items()}

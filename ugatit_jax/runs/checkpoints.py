@@ -48,9 +48,10 @@ TRANSLATING = (FORMAT_1.translating, FORMAT_2.translating)  # the items' names
 def open_checkpoints(workdir: AnyPath, options: ConfigDict) -> Iterator[ocp.CheckpointManager]:
     """Open the manager of a run's checkpoints, which saves in the background.
 
-    options: the config's section `checkpoint`. Raises `InputError`, at its end, if the last one
-    could not be saved.
+    options: the config's section `checkpoint`. Raises `InputError` for what is no file among them,
+    and, at its end, if the last one could not be saved.
     """
+    integrity.refuse_odd_files(checkpoints_folder(workdir))
     with _manager(workdir, options) as checkpoints:
         yield checkpoints
         try:
@@ -315,6 +316,7 @@ def _open_to_read(
     check_for_orbax(run_dir)
     check_format(run_dir)
     config = load_config(run_dir / "config.json")
+    integrity.refuse_odd_files(folder)
     logging.getLogger("absl").setLevel(logging.ERROR)
     options = ocp.CheckpointManagerOptions(read_only=True)
     with ocp.CheckpointManager(folder, options=options) as checkpoints:
