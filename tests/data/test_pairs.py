@@ -1,3 +1,5 @@
+import time
+
 import pytest
 
 from ugatit_jax.data.pairs import match_names
@@ -29,3 +31,10 @@ def test_without_one_partner_for_each_there_are_none(
     names: list[str], others: list[str], why: str
 ) -> None:
     assert match_names(names, others) == ([], why)
+
+
+def test_many_are_matched_in_no_time() -> None:
+    names = [f"{i}.png" for i in range(20_000)]
+    since = time.process_time()
+    assert match_names(names, names[::-1]) == ([*range(20_000)][::-1], "")
+    assert time.process_time() - since < 5  # to go through all for each took minutes

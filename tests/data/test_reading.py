@@ -12,6 +12,7 @@ import pytest
 import requests
 from ml_collections import ConfigDict
 from PIL import Image
+from test_datasets import scan
 
 from ugatit_jax.console.errors import InputError, TransientError
 from ugatit_jax.data import datasets, reading
@@ -107,19 +108,19 @@ def test_a_good_picture_is_not_left_out_for_a_failure_of_the_disk(
     disk: Disk, dataset: datasets.Dataset
 ) -> None:
     disk.failures["A1.png"] = [TimeoutError("timed out")]
-    cleaned = datasets.scan(dataset, skip_bad=True)
+    cleaned = scan(dataset, skip_bad=True)
     assert cleaned.train_a.names == ["A0.png", "A1.png", "A2.png"]
     assert cleaned.train_b.names == ["B1.png", "B2.png"]
     disk.failures["A1.png"] = [TimeoutError("timed out") for _ in range(4)]
     for skip_bad in (True, False):
         disk.failures["A1.png"] = [TimeoutError("timed out") for _ in range(4)]
         with pytest.raises(TransientError, match=r"A1\.png: timed out, 4 times"):
-            datasets.scan(dataset, skip_bad=skip_bad)
+            scan(dataset, skip_bad=skip_bad)
 
 
 def test_only_what_was_read_can_be_broken(disk: Disk, dataset: datasets.Dataset) -> None:
     disk.failures["A1.png"] = [PermissionError(errno.EACCES, os.strerror(errno.EACCES))]
     with pytest.raises(InputError, match="1 files cannot be read, whatever is in them") as error:
-        datasets.scan(dataset, skip_bad=True)
+        scan(dataset, skip_bad=True)
     assert "A1.png: Permission denied" in str(error.value)
     assert "B0.png" not in str(error.value)

@@ -1,5 +1,6 @@
 """Runs and pictures in a bucket: what works in a folder works there, and mistakes take one line."""
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from bucket import Store
 from ml_collections import ConfigDict
+from test_datasets import scan
 
 from ugatit_jax import evaluate, export, translate
 from ugatit_jax.console.errors import InputError
@@ -59,7 +61,7 @@ def test_pictures_are_those_of_the_folder(
     data = tiny_config().data
     here = datasets.open_dataset(data)
     data.source = address
-    there = datasets.scan(datasets.open_dataset(data), skip_bad=False)
+    there = scan(datasets.open_dataset(data), skip_bad=False)
     assert there.train_a.names == [*here.train_a.names, "deep/er/Ä b#1?.PNG"]
     assert there.test_b.names == here.test_b.names
     np.testing.assert_array_equal(there.train_a.load(9), here.test_a.load(0))
@@ -90,7 +92,7 @@ def test_mistakes_with_pictures(bucket: Store, tiny_config: Callable[[], ConfigD
     data = tiny_config().data
     data.source = "gs://bucket/broken"
     with pytest.raises(InputError, match=r"cannot read gs://bucket/broken/trainA/0\.png: it is no"):
-        datasets.scan(datasets.open_dataset(data), skip_bad=False)
+        scan(datasets.open_dataset(data), skip_bad=False)
     data.source = "gs://bucket/none"
     with pytest.raises(InputError, match="there is no folder gs://bucket/none: name a folder with"):
         datasets.open_dataset(data)
@@ -184,3 +186,21 @@ except storage.InputError as error:
     print(error)
 """
     assert run_python(code) == "gs://bucket is read with gcsfs: pip install gcsfs\n"
+
+
+@pytest.mark.parametrize("place", ["the file itself", "what is not finished"])
+def test_nothing_is_written_where_a_link_leads(place: str, tmp_path: Path) -> None:
+    """A folder that somebody else made may have links where files will be."""
+    folder, outside = tmp_path / "run", tmp_path / "outside"
+    outside.write_text("precious")
+    storage.write_atomically(folder / "x.json", "1")
+    name = "x.json"
+    if place == "what is not finished":  # named after the file, so that anybody can tell
+        name = f".{hashlib.sha256(b'x.json').hexdigest()[:16]}.unfinished"
+    for make in (lambda path: path.symlink_to(outside), os.mkfifo):
+        (folder / name).unlink(missing_ok=True)
+        make(folder / name)
+        storage.write_atomically(folder / "x.json", "2")
+        assert outside.read_text() == "precious"
+        assert (folder / "x.json").read_text() == "2" and not (folder / "x.json").is_symlink()
+        assert [*folder.iterdir()] == [folder / "x.json"]

@@ -271,3 +271,13 @@ def test_nothing_but_the_line_is_said_of_a_picture(tmp_path: Path) -> None:
         check=True,
     )
     assert (result.stdout, result.stderr) == ("", "")
+
+
+def test_a_picture_is_not_broken_for_want_of_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a training that leaves broken ones out would go on without it."""
+    picture().save(tmp_path / "x.png")
+    monkeypatch.setattr(images, "_upright", lambda image: bytearray(2**62))
+    with pytest.raises(TransientError, match=r"x\.png: there is no memory for it now"):
+        images.decode(tmp_path / "x.png")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.spatial.distance import cdist  # type: ignore[import-untyped]
 from similarity import noise, ssim_by_tensorflow
 
 from benchmarks.fidelity import torch_fidelity
@@ -131,8 +132,14 @@ def test_without_pairs_only_sets_are_compared(sets: dict[str, PictureSet]) -> No
     assert set(scores["per_picture"][0]) == {"name", "feature_distance_to_nearest_target"}
 
 
-def test_without_source_only_the_target_is_known(sets: dict[str, PictureSet]) -> None:
+def test_without_source_only_the_target_is_known(
+    sets: dict[str, PictureSet], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ugatit_jax.evaluation.scores.BLOCK", 5)
     scores = score(sets["translated"], sets["target"])
+    nearest = cdist(sets["translated"].features, sets["target"].features, "cosine").min(axis=1)
+    found = [x["feature_distance_to_nearest_target"] for x in scores["per_picture"]]
+    np.testing.assert_allclose(found, nearest, atol=1e-6)
     assert list(scores["rows"]) == ["translated", "target_half"]
     row = scores["rows"]["translated"]
     assert row["mean_kid_x100"] is None and "to_input" not in row

@@ -352,8 +352,8 @@ def test_a_pictures_style_is_that_of_the_domain_that_it_is_in(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--styles=0"], "--styles 0 leaves no pictures: give 1 or more"),
-        (["--seed=-1"], "--seed -1 draws nothing: give 0 or more"),
+        (["--styles=0"], "--styles: '0' is no whole number from 1 to 100"),
+        (["--seed=-1"], "--seed: '-1' is no whole number of 0 or more"),
         (["--styles=2", "--style=x.png"], "--style takes a picture's style, --styles and --seed"),
         (["--style=nowhere.png"], "nowhere.png"),
     ],

@@ -207,7 +207,7 @@ def test_larger_slices_and_chips_of_gpus() -> None:
         (["--topology=v5e:2by4"], "'2by4' is no shape such as 2x4 or 2x2x1"),
         (["--topology=v5e:0x4"], "'0x4' is no shape"),
         (["--topology=v5e:32x32"], "at most 256 chips; take a smaller one and say --slices=N"),
-        (["--topology=v5e:2x4", "--slices=0"], "--slices is 0; it must be 1 or more"),
+        (["--topology=v5e:2x4", "--slices=0"], "--slices: '0' is no whole number from 1 to 1,024"),
         (["--topology=cpu", "--slices=2"], "--slices=2 is for TPUs"),
         (["--topology=gpu"], "--topology=gpu: JAX finds none on this computer"),
         (["--topology=cpu", "--config.train.batch_size=3"], "say --config.train.batch_size=8"),

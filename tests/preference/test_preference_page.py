@@ -7,7 +7,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+
+from ugatit_jax.viewing.gallery import GalleryRow, GallerySection, write_gallery
 
 CHROMIUM, DRIVER = shutil.which("chromium") or shutil.which("google-chrome"), "chromedriver"
 pytestmark = pytest.mark.skipif(
@@ -185,3 +188,33 @@ def test_a_server_that_is_gone_is_told_and_nothing_is_skipped(
         assert not browser.find_elements(By.CSS_SELECTOR, "#places .chosen")
         browser.execute_cdp_cmd("Network.emulateNetworkConditions", network | {"offline": False})
     assert len(chosen(tmp_path)) == 1
+
+
+HARM = "<img src=x onerror=\"document.title='harm'\">'\"&<script>document.title='harm'</script>"
+
+
+def test_names_of_all_kinds_are_words_on_every_page(
+    browser: Any, serve: Any, tmp_path: Path
+) -> None:
+    """What people and files are called is shown, and is no part of the page."""
+    complaints(browser)  # of what other tests did
+    with serve(tmp_path / "study", HARM) as server:
+        look_at(browser, server.url)
+        press(browser, HARM[:40], Keys.ENTER)
+        assert wait(lambda: text(browser, "place") == "Picture 1 of 4")
+        assert text(browser, "question") == f"Which translation to {HARM} is best?"
+        assert text(browser, "who") == HARM[:40]
+        assert complaints(browser) == [] and browser.title == "Which translation is best?"
+    row = GalleryRow(HARM, {HARM: np.zeros((8, 8, 3), np.uint8)})
+    section = GallerySection([row], [[[HARM, HARM], [HARM, HARM]]], HARM)
+    write_gallery(tmp_path / "index.html", HARM, {HARM: section}, [HARM], [HARM])
+    browser.get((tmp_path / "index.html").as_uri())
+    assert browser.title == HARM
+    assert [x.text for x in browser.find_elements(By.CSS_SELECTOR, "h1, h2, h3, p, th, td")][
+        :8
+    ] == [HARM] * 8
+    browser.find_element(By.CSS_SELECTOR, "article a").click()
+    assert wait(lambda: text(browser, "heading") == HARM)
+    assert len(browser.find_elements(By.CSS_SELECTOR, "script")) == 1
+    assert not browser.find_elements(By.CSS_SELECTOR, "[onerror], img[src=x]")
+    assert complaints(browser) == []

@@ -291,6 +291,9 @@ GOOD = {"person": "kl", "picture": 0, "place": 1, "seconds": 1}
         json.dumps(GOOD | {"seconds": -1}),
         json.dumps(GOOD | {"seconds": float("nan")}),
         json.dumps(GOOD | {"seconds": [1]}),
+        json.dumps(GOOD | {"seconds": 10**400}),
+        json.dumps(GOOD | {"seconds": "1"}),
+        json.dumps(GOOD | {"seconds": True}),
     ],
 )
 def test_what_is_no_choice_is_refused(server, body):

@@ -52,3 +52,9 @@ def test_the_weights_of_an_original_in_the_place_of_a_run(tmp_path: Path) -> Non
     )
     assert why_not(tmp_path / "readme.txt") == "it is a file; give the folder that training wrote"
     assert why_not(tmp_path / "no.pt") == "there is no such folder"
+
+
+def test_names_of_files_do_not_end_the_line(tmp_path: Path) -> None:
+    (tmp_path / "x\nerror: all is well\x1b[2J").touch()
+    said = why_not(tmp_path)
+    assert said.isprintable() and "x\\nerror: all is well" in said

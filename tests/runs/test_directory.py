@@ -1,5 +1,6 @@
 """A run directory: whose it is, what the run in it was, and in what it differs."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -9,9 +10,11 @@ from pathlib import Path
 
 import pytest
 from ml_collections import ConfigDict
+from processes import ROOT
 
 from ugatit_jax.console.errors import InputError
 from ugatit_jax.data.datasets import open_dataset
+from ugatit_jax.main import main
 from ugatit_jax.runs.directory import held, prepare_run, record_start
 from ugatit_jax.runs.identity import Identity
 
@@ -55,6 +58,45 @@ def test_a_killed_training_leaves_no_lock(tmp_path: Path) -> None:
         other.kill()
         assert other.wait() == -signal.SIGKILL
     assert_free(tmp_path)
+
+
+def test_two_trainings_in_one_directory(
+    tiny_flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two real processes: the second is refused at once, and the first, killed, leaves no lock."""
+    workdir = tmp_path / "run"
+    command = [*tiny_flags, "--config.train.batch_size=1", f"--workdir={workdir}"]
+    environment = os.environ | {"JAX_NUM_CPU_DEVICES": "1"}
+    first = subprocess.Popen(
+        [sys.executable, "-u", "-m", "ugatit_jax.main", *command],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    with first:
+        assert first.stdout is not None
+        assert "drawing the first weights…\n" in first.stdout  # it has the directory now
+        with pytest.raises(SystemExit, match="2"):
+            main([*command, "--config.train.batch_size=8"])
+        said = capsys.readouterr().err
+        assert said.startswith(f"error: another training runs in {workdir}: wait for it or stop it")
+        assert said.count("\n") == 1
+        first.kill()
+    assert_free(workdir)
+
+
+def test_a_lock_that_somebody_put_there_leads_nowhere(tmp_path: Path) -> None:
+    for name in ("run", "other"):
+        (tmp_path / name).mkdir()
+    lock, outside = tmp_path / "run" / ".lock", tmp_path / "outside"
+    lock.symlink_to(outside)
+    with pytest.raises(InputError, match=r"cannot lock .*\.lock: .*; remove it"):
+        assert_free(lock.parent)
+    assert not outside.exists()
+    os.mkfifo(tmp_path / "other" / ".lock")
+    assert_free(tmp_path / "other")  # and nobody waits for who would write into it
 
 
 @pytest.fixture

@@ -3,11 +3,14 @@
 import json
 import logging
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from ml_collections import ConfigDict
+from processes import ROOT
 from test_checkpoints import assert_same, make_state, restore, save_all, steps_in
 
 from ugatit_jax.config.fields import get_config
@@ -123,6 +126,45 @@ def run(tmp_path: Path, config: ConfigDict) -> Path:
     shutil.copytree(tmp_path / "run" / "checkpoints" / "3", newest)
     save_all(tmp_path / "run", config)  # writes down what there is
     return tmp_path / "run"
+
+
+ALL_THREE = """
+import contextlib, sys
+from ugatit_jax import evaluate, export, translate
+run, picture, out = sys.argv[1:]
+for name, command in {
+    "translate": lambda: translate.main([run, picture, f"--out={out}/t", "--seed=1"]),
+    "export": lambda: export.main([run, f"--out={out}/e"]),
+    "evaluate": lambda: evaluate.main([run, "--data=nowhere"]),
+}.items():
+    print(f"{name}:", file=sys.stderr, flush=True)
+    with contextlib.suppress(SystemExit):
+        command()
+"""
+
+
+def test_commands_say_which_step_they_fell_back_to(run: Path, tmp_path: Path) -> None:
+    """On the screen, that is in a process of its own.
+
+    translate and evaluate end after they have loaded it: it has no styles, and there are no
+    pictures.
+    """
+    flip_a_bit(largest_file(run, 4, "ema"))
+    picture = ROOT / "docs" / "attention.png"
+    ended = subprocess.run(
+        [sys.executable, "-c", ALL_THREE, str(run), str(picture), str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines = ended.stderr.splitlines()
+    for name in ("translate", "export", "evaluate"):
+        [said] = [x for x in lines[lines.index(f"{name}:") :] if "taking step" in x][:1]
+        assert "taking step 3, as newer ones are damaged: " in said and "ema" in said
+        lines.remove(said)
+    assert not any("taking step" in line for line in lines)
+    assert json.loads((tmp_path / "e" / "export.json").read_text())["step"] == 3
 
 
 def test_readers_take_the_newest_whole_one_and_say_so(

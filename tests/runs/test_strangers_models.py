@@ -14,8 +14,14 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from ugatit_jax.config.records import load_config
 from ugatit_jax.console.errors import InputError
-from ugatit_jax.runs.checkpoints import restore_judges, restore_weights
+from ugatit_jax.runs.checkpoints import (
+    describe_checkpoint,
+    open_checkpoints,
+    restore_judges,
+    restore_weights,
+)
 from ugatit_jax.runs.directory import read_identity
 from ugatit_jax.runs.integrity import find_damage
 
@@ -205,11 +211,78 @@ def test_checkpoints_with_odd_metadata(name: str, run: Path) -> None:
             "format": 2,
             "identity": {"config": {}, "pictures": {"a": 1}, "features": None, "broken": {}},
         },
+        *(
+            {"format": 2, "identity": {"config": {}, "pictures": {}, "broken": {}} | odd}
+            for odd in (
+                {"features": {"extractor": 3, "sha256": "0"}},
+                {"features": {"sha256": "0"}},
+                {"features": None, "pictures": {"train_a": {"count": "3"}}},
+                {"features": None, "pictures": {"train_a": {}}},
+                {"features": None, "fixed": {"content": {"network": "VGG16", "sha256": 3}}},
+                {"features": None, "fixed": {"content": {"network": "VGG16"}}},
+            )
+        ),
     ],
 )
 def test_identities_of_wrong_types(fields: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text(json.dumps(fields))
     assert "run.json" in refusal(read_identity, tmp_path)
+
+
+ODD: dict[str, Callable[[Path], object]] = {
+    "pipe": os.mkfifo,
+    "device": lambda path: path.symlink_to("/dev/zero"),
+}
+
+
+@pytest.mark.parametrize("make", ODD.values(), ids=ODD)
+def test_pipes_and_devices_are_not_waited_for(
+    make: Callable[[Path], object], export: Path, tmp_path: Path
+) -> None:
+    for name in ("a2b.safetensors", "config.json", "export.json"):
+        whole = (export / name).read_bytes()
+        (export / name).unlink()
+        make(export / name)
+        refusal(restore_weights, export)
+        (export / name).unlink()
+        (export / name).write_bytes(whole)
+    restore_weights(export)
+    run = shutil.copytree(GOLDEN / "run", tmp_path / "run")
+    for name in ("3/metrics/metrics", "3/generators/_METADATA", "3/ema/manifest.ocdbt", "4"):
+        file = run / "checkpoints" / name
+        was = file.read_bytes() if file.exists() else None
+        file.parent.mkdir(exist_ok=True)
+        file.unlink(missing_ok=True)
+        make(file)
+        said = refusal(restore_weights, run)
+        assert said.startswith(f"{file} ") and "no regular file" in said
+        with pytest.raises(InputError, match="no regular file"):
+            open_checkpoints(run, load_config(run / "config.json").checkpoint).__enter__()
+        file.unlink()
+        if was is not None:
+            file.write_bytes(was)
+        elif file.parent.name == "metrics":
+            file.parent.rmdir()
+
+
+def test_kids_that_are_none(tmp_path: Path) -> None:
+    """Orbax reads those of all checkpoints, whichever is wanted."""
+    run = shutil.copytree(GOLDEN / "run", tmp_path / "run")
+    file = run / "checkpoints" / "3" / "metrics" / "metrics"
+    file.parent.mkdir()
+    texts = ("3", "{}", '{"a2b": "x"}', '{"a2b": null}', '{"a2b": {"x": 1}}', '{"a2b": tru')
+    texts += (f'{{"a2b": {10**400}}}',)
+    for content in (*JUNK.values(), *map(str.encode, texts)):
+        file.write_bytes(content)
+        for read in (restore_weights, lambda x: restore_weights(x, "best")):
+            said = refusal(read, run)
+            assert said.startswith(f"{file} holds no KIDs") and f"remove {file.parent}," in said
+        with pytest.raises(InputError, match="holds no KIDs"):
+            open_checkpoints(run, load_config(run / "config.json").checkpoint).__enter__()
+    file.write_text('{"a2b": 0.5, "b2a": 1}')
+    assert describe_checkpoint(run, 3)["best_step"] == 3
+    shutil.rmtree(file.parent)
+    assert describe_checkpoint(run, 3)["best_step"] is None
 
 
 def test_checksums_name_nothing_outside_a_checkpoint(tmp_path: Path) -> None:
@@ -221,10 +294,18 @@ def test_checksums_name_nothing_outside_a_checkpoint(tmp_path: Path) -> None:
     (tmp_path / "checksums").mkdir()
     kept = tmp_path / "checksums" / "3.json"
     was = {"bytes": 1, "crc32": 0}
-    for name in ("pipe", "zero", "../../checksums/3.json", "/dev/zero", "/etc/passwd", "."):
+    for name in (
+        "pipe",
+        "zero",
+        "../../checksums/3.json",
+        "/dev/zero",
+        "/etc/passwd",
+        ".",
+        "\x1b[2J\n",
+    ):
         kept.write_text(json.dumps({name: was}))
         damage = find_damage(checkpoints, 3)
-        assert damage is not None and damage.endswith("is missing")
+        assert damage is not None and damage.endswith("is missing") and damage.isprintable()
     kept.write_text(json.dumps({"here": was}))
     assert str(find_damage(checkpoints, 3)).endswith("its checksum differs")
     for content in (b"[]", b'{"here": 3}', b'{"here": {"bytes": 1e999, "crc32": 1}}', DEEP):

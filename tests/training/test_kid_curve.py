@@ -21,14 +21,14 @@ from tensorboard.util import tensor_util  # type: ignore[import-untyped]
 
 from ugatit_jax.config.records import save_config
 from ugatit_jax.console.errors import InputError
-from ugatit_jax.data.datasets import Dataset, open_dataset
+from ugatit_jax.data.datasets import Dataset, Domain, open_dataset
 from ugatit_jax.devices.sharding import make_mesh
 from ugatit_jax.evaluation.evaluate_run import evaluate_run
 from ugatit_jax.inference.mapped import MappedTranslation
 from ugatit_jax.methods import build_method
 from ugatit_jax.methods.method import shapes
 from ugatit_jax.methods.state import TrainState
-from ugatit_jax.metrics.features import INCEPTION_FILE
+from ugatit_jax.metrics.features import INCEPTION_FILE, FeatureExtractor, open_extractor
 from ugatit_jax.runs.checkpoints import (
     add_kids,
     describe_checkpoint,
@@ -251,3 +251,41 @@ def test_features_that_were_chosen_by_themselves_are_kept(
     assert features(Identity({}, {}, chosen, {})) == chosen
     with pytest.raises(InputError, match="damaged"):
         features(None)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        3,
+        {"a2b": {"mean": 1, "std": 1}},
+        {"step": "3"},
+        {"step": True},
+        {"step": 3, "a2b": 1},
+        {"step": 3, "a2b": {"mean": None, "std": 0}},
+        {"step": 3, "a2b": {"mean": "1", "std": 0}},
+        {"step": 3, "a2b": {"mean": float("nan"), "std": 0}},
+        {"step": 3, "a2b": {"mean": 10**400, "std": 0}},
+        {"step": 3, "a2b": {"mean": 1}},
+    ],
+)
+def test_points_that_are_none_are_told(
+    config: ConfigDict, extractor: FeatureExtractor, tmp_path: Path, odd: Any
+) -> None:
+    method = build_method(config, mapped=True)
+    pictures = {"a": Domain([], []), "b": Domain([], [])}
+    features = {"extractor": extractor.name, "sha256": extractor.sha256}
+    whole = {"mean": 0.5, "std": 0.1}
+    point = {"b2a": whole, **({"a2b": whole} | odd)} if isinstance(odd, dict) else odd
+    kept = {"features": features, "pictures": {"a": 0, "b": 0}, "points": [point]}
+    (tmp_path / "kid.json").write_text(json.dumps(kept))
+    with pytest.raises(InputError, match=r"cannot read \S*kid\.json .*: move it away"):
+        KidCurve(1, method, pictures, extractor, tmp_path)
+    for points in (None, 3, {"step": 3}, "x"):
+        (tmp_path / "kid.json").write_text(json.dumps(kept | {"points": points}))
+        with pytest.raises(InputError, match=r"cannot read \S*kid\.json"):
+            KidCurve(1, method, pictures, extractor, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def extractor() -> FeatureExtractor:
+    return open_extractor("efficientnet-lite0")

@@ -19,6 +19,8 @@ T = TypeVar("T")
 
 LARGEST = 2**31 - 1  # whole number: steps are counted in 32 bits
 LARGEST_NETWORK = 1024  # width, and number of layers
+LARGEST_BATCH = 2**16
+LARGEST_SIDE = 2**14  # px, of what pictures are scaled to before they are cropped
 
 _RULES = (
     rules.one_of("method", METHODS),
@@ -95,12 +97,24 @@ def _check_fields(config: ConfigDict) -> None:
             f"the fields of another: say the method after the file, --config=FILE:{config.method}"
         )
     _check_image_size(tuple(config.data.image_size))
+    _check_scaled_size(config.data)
+
+
+def _check_scaled_size(data: ConfigDict) -> None:
+    scaled = data.load_scale * max(data.image_size)
+    if scaled > LARGEST_SIDE:
+        raise InputError(
+            f"config.data.image_size is {tuple(data.image_size)} and config.data.load_scale "
+            f"{data.load_scale:g}: pictures would be scaled to {scaled:,.0f} px, and "
+            f"{LARGEST_SIDE:,} is the most"
+        )
 
 
 def _check_numbers(config: ConfigDict) -> None:
     """Raise `InputError` for a whole number that no array, or no network, could be made by."""
     for field, value in flatten(config).items():
         most = LARGEST_NETWORK if field.startswith("model.") else LARGEST
+        most = LARGEST_BATCH if field == "train.batch_size" else most
         numbers = value if isinstance(value, tuple) else (value,)
         if any(type(x) is int and x > most for x in numbers):
             raise InputError(f"config.{field} is {in_a_line(value, 40)}; it must be {most} or less")

@@ -4,12 +4,13 @@ import hashlib
 from pathlib import Path
 
 from ugatit_jax.console.errors import InputError
+from ugatit_jax.data.storage import open_file
 
 
 def find_sha256(path: Path, advice: str) -> str:
     """Return a file's SHA-256. Raises `InputError`, with the advice, if it cannot be read."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}; {advice}") from error

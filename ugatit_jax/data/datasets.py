@@ -7,7 +7,7 @@ import hashlib
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from ugatit_jax.console.cache import find_cache_dir
-from ugatit_jax.console.errors import InputError, TransientError
+from ugatit_jax.console.errors import InputError, TransientError, in_a_line
 from ugatit_jax.data import images
 from ugatit_jax.data.storage import AnyPath, file_sizes, open_path
 
@@ -181,8 +181,8 @@ def _open_tfds(name: str, data_dir: Path) -> Dataset:
             builder.download_and_prepare()
         except Exception as error:
             raise InputError(
-                f"cannot download 'tfds:{name}' to {data_dir} ({error}): try again with a network "
-                f"connection, or copy {data_dir}/{name} from a machine that has one"
+                f"cannot download 'tfds:{name}' to {data_dir} ({in_a_line(error)}): try again with "
+                f"a network connection, or copy {data_dir}/{name} from a machine that has one"
             ) from error
 
     def domain(split: str) -> Domain:
@@ -203,30 +203,27 @@ def _check_reachable(url: str) -> None:
 Broken = dict[str, dict[str, str]]  # {split: {name of a picture: what is wrong with it}}
 
 
-def scan(dataset: Dataset, skip_bad: bool) -> Dataset:
-    """Decode every picture of every split once, so that training never meets a broken one.
-
-    Returns the data set without its broken pictures. Raises as `find_broken` and `leave_out` do.
-    """
-    broken = find_broken(dataset)
-    kept = leave_out(dataset, broken, skip_bad)
-    if errors := errors_of(broken):
-        print(f"left out {len(errors)} unreadable pictures:", *errors, sep="\n", flush=True)
-    return kept
-
-
 def find_broken(dataset: Dataset, index: int = 0, count: int = 1) -> Broken:
     """Decode every picture of every split, or share `index` of `count`, and tell the broken ones.
 
-    What is not known to be broken is not told: raises `InputError` for a file that cannot be read,
-    and `TransientError` for one that may be read later, at once.
+    Raises as `find_broken_in` does.
     """
-    jobs = [(split, i) for split in SPLITS for i in range(len(getattr(dataset, split)))]
+    return find_broken_in({split: getattr(dataset, split) for split in SPLITS}, index, count)
+
+
+def find_broken_in(domains: Mapping[str, Domain], index: int = 0, count: int = 1) -> Broken:
+    """Decode every picture of some domains, or share `index` of `count`, and tell the broken ones.
+
+    domains: by the names that they have in what is returned. What is not known to be broken is not
+    told: raises `InputError` for a file that cannot be read, and `TransientError` for one that may
+    be read later, at once.
+    """
+    jobs = [(name, i) for name, domain in domains.items() for i in range(len(domain))]
     jobs = jobs[index::count]
 
     def check(job: tuple[str, int]) -> InputError | None:
         try:
-            getattr(dataset, job[0]).load(job[1])
+            domains[job[0]].load(job[1])
         except TransientError:
             raise
         except InputError as error:
@@ -238,12 +235,20 @@ def find_broken(dataset: Dataset, index: int = 0, count: int = 1) -> Broken:
         errors = list(tqdm(results, "Checking pictures", len(jobs), disable=None))
     bad = {job: error for job, error in zip(jobs, errors, strict=True) if error is not None}
     if unread := [x for x in bad.values() if not isinstance(x, images.BrokenPicture)]:
-        listed = "\n".join(map(str, unread))
+        listed = "\n".join(dict.fromkeys(map(str, unread)))
         raise InputError(f"{len(unread)} files cannot be read, whatever is in them\n{listed}")
     broken: Broken = {}
-    for (split, i), error in bad.items():
-        broken.setdefault(split, {})[getattr(dataset, split).names[i]] = str(error)
+    for (name, i), error in bad.items():
+        broken.setdefault(name, {})[domains[name].names[i]] = str(error)
     return broken
+
+
+def refuse_broken(domains: Mapping[str, Domain]) -> None:
+    """Raise `InputError`, which names all of them, if pictures of some domains cannot be read."""
+    errors = list(dict.fromkeys(errors_of(find_broken_in(domains))))
+    if errors:
+        listed = "\n".join(errors)
+        raise InputError(f"{len(errors)} unreadable pictures: repair or remove them\n{listed}")
 
 
 def errors_of(broken: Broken) -> list[str]:

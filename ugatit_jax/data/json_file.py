@@ -14,8 +14,16 @@ def read_json(path: AnyPath) -> Any:
     Raises `OSError` if it cannot be read, and `ValueError` if it is none or too deep to be walked
     through; no other errors.
     """
+    return parse_json(read_bytes(path).decode("utf-8"))
+
+
+def parse_json(text: str) -> Any:
+    """Return what a text of JSON holds. Raises `ValueError`, and no other error, for what is none.
+
+    Or is too deep to be walked through.
+    """
     try:
-        found = json.loads(read_bytes(path).decode("utf-8"))
+        found = json.loads(text)
     except RecursionError:
         raise ValueError("it is nested without end") from None
     _check_depth(found, DEPTH)

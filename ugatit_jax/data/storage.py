@@ -9,13 +9,14 @@ import contextlib
 import errno
 import functools
 import hashlib
+import io
 import logging
 import os
 import stat
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePath, PurePosixPath
-from typing import Any, BinaryIO, TypeAlias
+from typing import Any, TypeAlias
 
 import fsspec
 
@@ -108,8 +109,11 @@ def first_line(error: Exception) -> str:
 
 
 def resolve(path: AnyPath) -> AnyPath:
-    """Return the same path from the root, without links; an address as it is."""
-    return path.resolve() if isinstance(path, Path) else path
+    """Return the same path from the root, without links; an address as it is.
+
+    Where links lead in a circle, nothing is raised: whoever opens it hears of that.
+    """
+    return Path(os.path.realpath(path)) if isinstance(path, Path) else path
 
 
 def parents(path: AnyPath) -> list[AnyPath]:
@@ -133,7 +137,8 @@ def make_folder(path: AnyPath) -> None:
 def write_atomically(path: AnyPath, content: str | bytes) -> None:
     """Write a file; who dies meanwhile leaves the old one or the new one. Its folders are made.
 
-    Text is UTF-8; what has no place in it, as in names of files that are not, becomes an escape.
+    Text is UTF-8; what has no place in it, as in names of files that are not, becomes an escape. A
+    link of the file's name is replaced, not followed.
     """
     data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
     if not isinstance(path, Path):  # a bucket shows no unfinished files
@@ -144,7 +149,9 @@ def write_atomically(path: AnyPath, content: str | bytes) -> None:
     digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]
     unfinished = path.with_name(f".{digest}.unfinished")
     try:
-        unfinished.write_bytes(data)
+        unfinished.unlink(missing_ok=True)  # of who died, or put there to lead elsewhere
+        with unfinished.open("xb") as file:
+            file.write(data)
         unfinished.replace(path)
     except OSError:  # what there is of it takes up room on a full disk
         unfinished.unlink(missing_ok=True)
@@ -162,7 +169,7 @@ def read_bytes(path: AnyPath) -> bytes:
         return file.read()
 
 
-def open_file(path: Path) -> BinaryIO:
+def open_file(path: Path) -> io.BufferedReader:
     """Open a file of this machine to read it.
 
     Raises `OSError` for what is none but has a name: a pipe would be waited for, and a device read

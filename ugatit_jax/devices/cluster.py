@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
-from ugatit_jax.console.errors import InputError
+from ugatit_jax.console.errors import InputError, in_a_line
+
+MOST = 10**6  # processes, and seconds: what JAX counts in 32 bits has room for more
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,8 @@ class Cluster:
         ):
             if value < 1:
                 raise InputError(f"--{flag} is {value}; it must be at least 1")
+            if value > MOST:
+                raise InputError(f"--{flag} is {in_a_line(value, 40)}; it must be {MOST:,} or less")
         if not 0 <= self.process_id < self.num_processes:
             raise InputError(
                 f"--process_id is {self.process_id}; of {self.num_processes} processes it must be "

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ugatit_jax.console.errors import InputError
 from ugatit_jax.data import images
-from ugatit_jax.data.datasets import Domain
+from ugatit_jax.data.datasets import Domain, refuse_broken
 from ugatit_jax.data.pairs import match_names
 from ugatit_jax.data.storage import AnyPath, resolve
 from ugatit_jax.evaluation.presentation import claim_folder, section, write_report
@@ -26,7 +26,9 @@ def evaluate_folders(
     target: real pictures of the domain that they should look like. source: what was translated;
     if it has one picture of the name of each translated one, they are compared one by one. features
     and overwrite: as in `evaluate_run`. out: where to write; None: evaluation/NAME of `translated`.
-    Returns the report and the folder that it was written to.
+    Returns the report and the folder that it was written to. Raises `InputError` for folders that
+    cannot be scored, and, with the names of all of them, for pictures that cannot be read: scores
+    of the others would be of another set.
     """
     folders = {"translated": translated, "target": target}
     if source is not None:
@@ -39,6 +41,8 @@ def evaluate_folders(
     if before is not None and not why:
         before = before.take(indices)
         counts["source"] |= {"scored": len(before)}
+    compared = {"translated": fake, "target": real}
+    refuse_broken(compared if before is None else compared | {"source": before})
     extractor = open_extractor(features)
     folder = out or Path("evaluation") / resolve(translated).name
     report: Report = {

@@ -7,11 +7,21 @@ from pathlib import Path, PurePath
 
 import jax
 import numpy as np
+from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from ugatit_jax.config.records import load_config
-from ugatit_jax.console.errors import InputError
-from ugatit_jax.data.datasets import Domain, open_dataset, scan
+from ugatit_jax.console.cache import find_cache_dir
+from ugatit_jax.console.errors import InputError, printable
+from ugatit_jax.data.datasets import (
+    Broken,
+    Domain,
+    errors_of,
+    find_broken_in,
+    leave_out,
+    open_dataset,
+    refuse_broken,
+)
 from ugatit_jax.data.pairs import match_names
 from ugatit_jax.data.storage import AnyPath, resolve
 from ugatit_jax.evaluation.presentation import claim_folder, section, write_report
@@ -54,12 +64,15 @@ def evaluate_run(
       beside: other runs or exports, whose translations the page shows, too.
 
     Returns the report and the folder that everything was written to. Raises `InputError` for a bad
-    run directory or data set, and where a report on something else would be overwritten.
+    run directory or data set, and where a report on something else would be overwritten; and, with
+    the names of all of them, for test pictures that cannot be read, unless the training left such
+    pictures out (`config.data.skip_bad`): then the report counts them.
     """
     translator = Translator.load(run_dir, step)
     checkpoint = None if is_exported(run_dir) else describe_checkpoint(run_dir, translator.step)
     identity = None if checkpoint is None else read_identity(run_dir)
-    config = load_config(run_dir / "config.json").data
+    run = _config_of(run_dir)
+    config = run.data
     # A number may name the best step, too; the newest was not chosen.
     is_best = checkpoint is not None and "best" in checkpoint["is"]
     chosen = is_best and step is not None and data in ("", config.source)
@@ -71,7 +84,7 @@ def evaluate_run(
     folder = out or run_dir / "evaluation" / str(translator.step)
     report: Report = {
         "run": str(resolve(run_dir)),
-        "method": load_config(run_dir / "config.json").method,
+        "method": run.method,
         "parameters": sum(x.size for x in jax.tree.leaves(next(iter(translator.weights.values())))),
         "step": translator.step,
         "checkpoint": checkpoint,
@@ -138,6 +151,17 @@ class ScoredPictures:
     counts: dict[str, dict[str, int]]
 
 
+def _config_of(run_dir: AnyPath) -> ConfigDict:
+    """A run's config; a cache that is not here is forgotten.
+
+    Of another machine, or of somebody else, it names a folder that nobody here wants made.
+    """
+    config = load_config(run_dir / "config.json")
+    if config.data.cache_dir and not find_cache_dir(config.data.cache_dir).is_dir():
+        config.data.cache_dir = ""
+    return config
+
+
 def scored_pictures(
     run_dir: AnyPath, data: str = "", limit: int | None = None, held_out: bool = False
 ) -> ScoredPictures:
@@ -145,7 +169,7 @@ def scored_pictures(
 
     Arguments and errors are as for that.
     """
-    run = load_config(run_dir / "config.json")
+    run = _config_of(run_dir)
     if limit is not None and limit < 1:
         raise InputError(f"--limit {limit} leaves no pictures: give 1 or more")
     if is_exported(run_dir) and not data:
@@ -158,8 +182,12 @@ def scored_pictures(
     run.data.source = data or run.data.source
     dataset = open_dataset(run.data)
     found = {"a": len(dataset.test_a), "b": len(dataset.test_b)}
+    broken: Broken = {}
     if run.data.skip_bad:
-        dataset = scan(dataset, skip_bad=True)
+        broken = find_broken_in({"test_a": dataset.test_a, "test_b": dataset.test_b})
+        dataset = leave_out(dataset, broken, skip_bad=True)
+        if errors := errors_of(broken):
+            print(f"left out {len(errors)} unreadable pictures:", *errors, sep="\n", flush=True)
     if not (dataset.test_a or dataset.test_b):
         raise InputError(
             f"no test pictures in {run.data.source}: put some into its testA and testB"
@@ -171,10 +199,14 @@ def scored_pictures(
         name: dataclasses.replace(domain.first(limit), size=tuple(run.data.image_size))
         for name, domain in chosen.items()
     }
+    if not run.data.skip_bad:
+        refuse_broken(domains)
     counts = {
         f"test {name.upper()}": {"scored": len(domain), "found": found[name]}
         for name, domain in domains.items()
     }
+    for split, of_split in broken.items():
+        counts[split.replace("_a", " A").replace("_b", " B")]["unreadable"] = len(of_split)
     return ScoredPictures(domains, dataset.paired_test, counts)
 
 
@@ -205,7 +237,8 @@ def _png_names(names: Sequence[str]) -> list[str]:
     for name, target in zip(names, targets, strict=True):
         if target in named:
             raise InputError(
-                f"test pictures {named[target]} and {name} would both become {target}: rename one"
+                f"test pictures {printable(named[target])} and {printable(name)} would both become "
+                f"{printable(target)}: rename one"
             )
         named[target] = name
     return targets

@@ -28,6 +28,8 @@ def claim_folder(folder: AnyPath, report: Report, overwrite: bool) -> None:
             before = read_object(path)
         except ValueError:
             before = {}
+        except OSError as error:
+            raise InputError(f"cannot read {path}: {first_line(error)}; remove it") from None
         for field in ("data", "features"):
             if before.get(field) != report[field]:
                 raise InputError(

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ugatit_jax.console.errors import printable
 from ugatit_jax.evaluation.scores import ROWS, Scores
 from ugatit_jax.metrics.fid import SMALLEST_SAMPLE
 from ugatit_jax.viewing.tables import markdown
@@ -70,11 +71,12 @@ def about(report: Report) -> list[str]:
     data = report["data"] if isinstance(report["data"], str) else " · ".join(report["data"])
     size = "{1} × {0} px".format(*report["image_size"]) if "image_size" in report else "as they are"
     scored = ", ".join(f"{name} {_count(**count)}" for name, count in report["scored"].items())
-    return [*lines, f"Pictures: {data}, {size}.", f"Scored: {scored}."]
+    return [*lines, f"Pictures: {printable(data)}, {size}.", f"Scored: {scored}."]
 
 
-def _count(scored: int, found: int) -> str:
-    return f"all {found:,}" if scored == found else f"{scored:,} of {found:,} found"
+def _count(scored: int, found: int, unreadable: int = 0) -> str:
+    left_out = f", of which {unreadable:,} cannot be read" if unreadable else ""
+    return f"all {found:,}" if scored == found else f"{scored:,} of {found:,} found{left_out}"
 
 
 def notes(report: Report) -> list[str]:

@@ -29,6 +29,8 @@ ROWS = {
     "target_half": "half of the target",
 }
 
+BLOCK = 256  # pictures that are compared with all of the target at once
+
 
 @dataclass(frozen=True)
 class PictureSet:
@@ -70,8 +72,9 @@ def score(
     }
     columns: dict[str, Sequence[Any]] = {"name": translated.pictures.names}
     if len(target.features):
-        distances = feature_distance(translated.features, target.features)
-        columns["feature_distance_to_nearest_target"] = distances.min(axis=1).tolist()
+        columns["feature_distance_to_nearest_target"] = _nearest(
+            translated.features, target.features
+        )
 
     def compare(row: str, what: str, x: PictureSet, y: PictureSet) -> None:
         likeness = _likeness(x, y, f"{ROWS[row]} {what.replace('_', ' ')}")
@@ -93,6 +96,14 @@ def score(
             for values in zip(*columns.values(), strict=True)
         ],
     }
+
+
+def _nearest(features: np.ndarray, target: np.ndarray) -> list[float]:
+    """The distance of each picture to the nearest of the target."""
+    found: list[float] = []
+    for i in range(0, len(features), BLOCK):  # all pairs of large sets take gigabytes
+        found += feature_distance(features[i : i + BLOCK], target).min(axis=1).tolist()
+    return found
 
 
 def _against_target(x: np.ndarray, target: np.ndarray, source: np.ndarray | None) -> Scores:

@@ -4,6 +4,7 @@ import hashlib
 import importlib.metadata
 import itertools
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from ml_collections import ConfigDict
 
 import ugatit_jax
 from ugatit_jax.config.records import save_config
-from ugatit_jax.console.errors import InputError
+from ugatit_jax.console.errors import InputError, printable
 from ugatit_jax.data import images
 from ugatit_jax.data.storage import AnyPath, resolve
 from ugatit_jax.inference.card import write_card
@@ -67,7 +68,7 @@ def export_run(
     card, too, as `write_card` makes it. Returns what export.json holds. Raises `InputError` if
     there is no such checkpoint, and if `out` will not do or cannot be written.
     """
-    out = out.resolve()
+    out = Path(os.path.realpath(out))
     if is_exported(run_dir):
         raise InputError(f"{run_dir} is exported already: give the run that it was made of")
     _check_out(out, overwrite)
@@ -226,7 +227,9 @@ def _check_out(out: Path, overwrite: bool) -> None:
     if not overwrite:
         raise InputError(f"--out {out} holds an export: say another folder, or --overwrite")
     if more := sorted({path.name for path in out.iterdir()} - FILES):
-        raise InputError(f"--out {out} holds {more[0]} beside an export: say another folder")
+        raise InputError(
+            f"--out {out} holds {printable(more[0])} beside an export: say another folder"
+        )
 
 
 def _write_folder(

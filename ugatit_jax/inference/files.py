@@ -1,5 +1,6 @@
 """Picture files to picture files: reading, translating and writing at the same time."""
 
+import contextlib
 import dataclasses
 import errno
 import functools
@@ -17,9 +18,9 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from ugatit_jax.console.errors import InputError, printable
+from ugatit_jax.console.errors import InputError, in_a_line, printable
 from ugatit_jax.data import images
-from ugatit_jax.data.storage import write_atomically
+from ugatit_jax.data.storage import open_file, write_atomically
 from ugatit_jax.inference import fit
 from ugatit_jax.inference.attention_maps import DiscriminatorAttention
 from ugatit_jax.inference.jobs import Job, outputs
@@ -36,6 +37,7 @@ from ugatit_jax.viewing.visualize import (
 )
 
 ROWS = 16  # pictures in the grid of styles
+SHOWN = 1000  # in a gallery, which holds them all in one file
 AHEAD = 16  # pictures that are read before their turn, and that wait to be written
 
 T = TypeVar("T")
@@ -86,9 +88,10 @@ class FileTranslator:
                         progress.write(f"error: {error}", file=sys.stderr)
                     progress.update()
             except OSError as error:
-                reason = f"cannot write {error.filename}: {error.strerror}"
+                file = printable(error.filename)
+                reason = f"cannot write {file}: {error.strerror}"
                 if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                    reason = f"no space left on device for {error.filename}"
+                    reason = f"no space left on device for {file}"
                 raise InputError(
                     f"{reason}: {written} of {len(jobs)} pictures are translated; the same command "
                     "goes on with the others"
@@ -198,6 +201,19 @@ class _Result:
     judged: dict[str, np.ndarray]
 
 
+def _read_heatmap(path: Path) -> np.ndarray:
+    """Return the generator's heat map. Raises `InputError` for a file that is not as written."""
+    try:
+        with open_file(path) as file, np.load(file) as heatmaps:
+            found = heatmaps["generator"]
+        if found.ndim != 2 or found.dtype.kind != "f":
+            raise ValueError(f"'generator' is {found.dtype} of shape {found.shape}")
+        return found
+    except Exception as error:  # a damaged archive raises anything
+        said = f"cannot read {printable(path)}: {in_a_line(error)}"
+        raise InputError(f"{said}; say --overwrite to make it again") from None
+
+
 def _npz(arrays: dict[str, np.ndarray]) -> bytes:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
@@ -220,31 +236,48 @@ def _map_ahead(
 def write_styles(path: Path, jobs: Sequence[Job], options: Options, step: int) -> None:
     """Write a grid of the first pictures, a row for each, in all styles, a column for each.
 
-    Pictures that are not there in all of them are left out.
+    Pictures that are not there in all of them, or cannot be read any more, are left out.
     """
     by_source: dict[Path, list[Job]] = {}
     for job in jobs:
         by_source.setdefault(job.source, []).append(job)
-    rows = [row for row in by_source.values() if all(job.is_there() for job in row)][:ROWS]
+    rows: list[list[np.ndarray]] = []
+    for row in by_source.values():
+        if len(rows) < ROWS and all(job.is_there() for job in row):
+            files = [row[0].source, *(job.outputs["translation"] for job in row)]
+            with contextlib.suppress(InputError):
+                rows.append([images.decode(file) for file in files])
     if not rows:
         return
-    size = images.decode(rows[0][0].outputs["translation"]).shape[:2]
-
-    def column(files: Iterable[Path]) -> np.ndarray:
-        return np.stack([images.cover_resize(images.decode(x), size) for x in files])
-
-    columns = [("input", column(row[0].source for row in rows))]
-    for i in range(options.styles):
-        files = (row[i].outputs["translation"] for row in rows)
-        columns.append((f"style {i + 1}", column(files)))
+    size = rows[0][1].shape[:2]
+    titles = ["input", *(f"style {i + 1}" for i in range(options.styles))]
+    columns = [
+        (title, np.stack([images.cover_resize(picture, size) for picture in column]))
+        for title, column in zip(titles, zip(*rows, strict=True), strict=True)
+    ]
     save_png(path, sample_grid({options.direction: columns}, step))
 
 
 def write_page(path: Path, title: str, jobs: Sequence[Job], options: Options) -> None:
-    """Write the gallery of all pictures that are translated, with what else was made of them."""
+    """Write the gallery of all pictures that are translated, with what else was made of them.
+
+    Of many the first are shown. What cannot be read any more is left out, and reported in a line on
+    stderr.
+    """
     done = [job for job in jobs if job.is_there()]
-    section = GallerySection(map(_gallery_row, done))
+    said = f"The first {SHOWN:,} of {len(done):,}." if len(done) > SHOWN else ""
+    section = GallerySection(_gallery_rows(done[:SHOWN]), text=said)
     write_gallery(path, title, {DIRECTION_TITLES[options.direction]: section})
+
+
+def _gallery_rows(jobs: Iterable[Job]) -> Iterator[GalleryRow]:
+    for job in jobs:
+        try:
+            row = _gallery_row(job)
+        except InputError as error:
+            print(f"not in the gallery: {error}", file=sys.stderr)
+            continue
+        yield row
 
 
 def _gallery_row(job: Job) -> GalleryRow:
@@ -254,8 +287,7 @@ def _gallery_row(job: Job) -> GalleryRow:
     )
     pictures = {"input": shown, "translation": translation}
     if "heatmaps" in job.outputs:
-        with np.load(job.outputs["heatmaps"]) as heatmaps:
-            pictures["attention"] = attention_overlay(shown, heatmaps["generator"])
+        pictures["attention"] = attention_overlay(shown, _read_heatmap(job.outputs["heatmaps"]))
     if "cycle" in job.outputs:
         pictures["cycle"] = images.decode(job.outputs["cycle"])
     return GalleryRow(job.name.as_posix(), pictures)

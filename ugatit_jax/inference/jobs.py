@@ -66,11 +66,11 @@ def plan(inputs: Sequence[Path], out: Path, options: Options) -> list[Job]:
                 styled = name.with_stem(f"{name.stem}_style{style}") if style else name
                 job = Job(source, size, styled, outputs(out, styled, options), style)
                 jobs.setdefault((source, style), job)
-    sources = {source.resolve() for source, _ in jobs}
+    sources = {os.path.realpath(source) for source, _ in jobs}
     makers: dict[Path, Path] = {}
     for job in jobs.values():
         for path in job.outputs.values():
-            if path.resolve() in sources:
+            if os.path.realpath(path) in sources:
                 raise InputError(
                     f"{printable(path)} would be overwritten: choose another folder for --out"
                 )
@@ -96,7 +96,8 @@ def _find(item: Path, out: Path) -> tuple[Path, list[Path]]:
             raise InputError(f"no picture or folder {printable(item)}")
         if ".." in item.parts[len(fixed) :]:  # results would leave --out by the same way
             raise InputError(f"{printable(item)} has .. after a wildcard: say where it leads to")
-    if (not pattern or "**" in item.parts) and out.resolve().is_relative_to(root.resolve()):
+    is_inside = Path(os.path.realpath(out)).is_relative_to(os.path.realpath(root))
+    if (not pattern or "**" in item.parts) and is_inside:
         raise InputError(f"--out {out} is inside the input folder {root}: choose one outside it")
     if pattern:
         matching = sorted(_match(item), key=Path.as_posix)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 FITS = ("crop", "stretch", "pad", "tile", "native")  # `fit.py` says what each does
+MOST_STYLES = 100  # the grid of them has a column for each
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,17 @@ for a picture the last one holds.
 import dataclasses
 import hashlib
 import json
+import re
 import threading
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
+
+from ugatit_jax.console.errors import InputError
+from ugatit_jax.data.json_file import parse_json
+from ugatit_jax.data.storage import first_line, read_bytes
 
 FILE = "translated.jsonl"
 
@@ -34,6 +39,17 @@ class Made:
     source_bytes: int = 0
     style: str = ""
 
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> "Made":
+        """Return what a line holds. Raises `TypeError` or `ValueError` for anything else."""
+        made = cls(**fields)
+        for field in dataclasses.fields(made):
+            if type(getattr(made, field.name)) is not field.type:
+                raise TypeError(f"{field.name} is of another type")
+        if not re.fullmatch(r"\w{1,9}", made.format):  # it ends the names of files
+            raise ValueError(f"no format {made.format!r}")
+        return made
+
     def differences(self, now: "Made") -> list[str]:
         """Say in what this differs from what would be made now; nothing if they are alike."""
         found = []
@@ -51,19 +67,25 @@ class Record:
     """The lines of a folder; threads may add to it."""
 
     def __init__(self, folder: Path) -> None:
-        """Read what there is. Lines that are none, as of a full disk, are passed over."""
+        """Read what there is. Lines that are none, as of a full disk, are passed over.
+
+        Raises `InputError` for a file that cannot be read.
+        """
         self.folder = folder
         self._file, self._lock = folder / FILE, threading.Lock()
         self._made: dict[str, Made] = {}
         self._is_torn = False
         if self._file.exists():
-            text = self._file.read_text(encoding="utf-8", errors="replace")
+            try:
+                text = read_bytes(self._file).decode("utf-8", "replace")
+            except OSError as error:
+                raise InputError(f"cannot read {self._file}: {first_line(error)}") from None
             self._is_torn = not text.endswith("\n")
             for line in text.splitlines():
                 try:
-                    fields = json.loads(line)
+                    fields = parse_json(line)
                     picture = _key(fields.pop("picture"))
-                    self._made[picture] = Made(**fields)
+                    self._made[picture] = Made.from_json(fields)
                 except (ValueError, KeyError, TypeError, AttributeError):
                     continue
 

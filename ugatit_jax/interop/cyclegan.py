@@ -16,7 +16,7 @@ import jax
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from ugatit_jax.config.checks import check_config
+from ugatit_jax.config.checks import LARGEST_NETWORK, check_config
 from ugatit_jax.config.fields import get_config
 from ugatit_jax.console.errors import InputError, in_a_line
 from ugatit_jax.data.torch_file import read_torch_file
@@ -187,7 +187,12 @@ def _width(state_dict: StateDict, first: str) -> int:
 
 
 def _count(pattern: str, state_dict: StateDict) -> int:
-    return sum(re.fullmatch(pattern, name) is not None for name in state_dict)
+    found = sum(re.fullmatch(pattern, name) is not None for name in state_dict)
+    if found > LARGEST_NETWORK:
+        raise ValueError(
+            f"it has {found:,} layers of one kind, and {LARGEST_NETWORK:,} is the most"
+        )
+    return found
 
 
 def _import(

@@ -31,6 +31,7 @@ from ugatit_jax.console.errors import (
     printable,
 )
 from ugatit_jax.console.extras import require
+from ugatit_jax.console.numbers import whole_number
 from ugatit_jax.data.storage import AnyPath, folder_argument, path_argument
 from ugatit_jax.data.torch_file import read_torch_file
 from ugatit_jax.interop import cyclegan, munit, pytorch, tensorflow
@@ -132,18 +133,23 @@ def _read_pytorch(source: Path, image_size: int | None) -> Weights:
 
 
 def _is_state_dict(value: Any) -> bool:
-    return isinstance(value, dict) and all(isinstance(x, np.ndarray) for x in value.values())
+    return isinstance(value, dict) and all(
+        isinstance(name, str) and isinstance(x, np.ndarray) for name, x in value.items()
+    )
 
 
 def _read_tensorflow(prefix: Path, image_size: int | None) -> Weights:
     require("train", "reading files of TensorFlow's")
     import tensorflow as tf  # only needed for its own files
 
+    for file in prefix.parent.iterdir():
+        if file.name.startswith(f"{prefix.name}.data-") and not file.is_file():  # a pipe, maybe
+            raise InputError(f"cannot read {file}: it is no regular file")
     try:
         reader = tf.train.load_checkpoint(str(prefix))
         found = {k: tuple(v) for k, v in reader.get_variable_to_shape_map().items()}
     except Exception as error:  # of TensorFlow's many kinds
-        raise InputError(f"cannot read {prefix}: {str(error).splitlines()[0]}") from None
+        raise InputError(f"cannot read {prefix}: {in_a_line(error)}") from None
     config = _make_config(
         "tensorflow", tensorflow.config_fields(found, prefix.absolute().parent.name), image_size
     )
@@ -168,7 +174,10 @@ def _read_tensorflow(prefix: Path, image_size: int | None) -> Weights:
         expected |= {f"{name}{m}": expected[name] for name in trained for m in ADAM.values()}
     found = {name: shape for name, shape in found.items() if not POWER.fullmatch(name)}
     _check_shapes(prefix, found, expected)
-    variables = {name: reader.get_tensor(name) for name in found}
+    try:
+        variables = {name: reader.get_tensor(name) for name in found}
+    except Exception as error:  # of TensorFlow's many kinds, where what is in a file was changed
+        raise InputError(f"cannot read {prefix}: {in_a_line(error)}") from None
 
     def below(network: str, slot: str = "") -> dict[str, np.ndarray]:
         start = f"{network}/"
@@ -268,7 +277,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("run_dir", type=path_argument, metavar="RUN_DIR", help="a new folder")
     parser.add_argument(
-        "--image_size", type=int, help="of networks that take any, in px; default: 256"
+        "--image_size", type=whole_number(16), help="of networks that take any, in px; default: 256"
     )
     args = parser.parse_args(argv)
     weights = read_weights(args.source, args.image_size)

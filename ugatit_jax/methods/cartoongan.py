@@ -30,7 +30,8 @@ from ugatit_jax.models.cartoon import CartoonDiscriminator, CartoonGenerator
 
 _RULES = (
     rules.at_least_one("model.base_width", "model.discriminator_width"),
-    rules.not_negative("model.residual_blocks", "loss.pool"),
+    rules.not_negative("model.residual_blocks"),
+    pool.RULE,
     rules.not_negative("loss.adversarial", "loss.content"),
     rules.not_negative("train.content_steps", "train.content_learning_rate"),
     rules.one_of("model.initializer", INITIALIZERS),

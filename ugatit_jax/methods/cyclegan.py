@@ -27,7 +27,8 @@ from ugatit_jax.models.resnet import ResnetGenerator
 _RULES = (
     rules.at_least_one("model.base_width", "model.discriminator_layers"),
     rules.not_negative("loss.adversarial", "loss.cycle", "loss.identity"),
-    rules.not_negative("model.residual_blocks", "loss.pool"),
+    rules.not_negative("model.residual_blocks"),
+    pool.RULE,
     rules.one_of("model.initializer", INITIALIZERS),
 )
 

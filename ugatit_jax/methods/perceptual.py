@@ -43,7 +43,7 @@ def open_network(source: str) -> Network:
     sha256 = find_sha256(path, "name vgg16, or the path of a VGG16 or VGG19 of torchvision's")
     state_dict = read_torch_file(path)
     try:
-        if not isinstance(state_dict, dict):
+        if not isinstance(state_dict, dict) or not all(isinstance(x, str) for x in state_dict):
             raise ValueError("it holds no state_dict")
         name, params = vgg.params_from_state_dict(state_dict)
     except ValueError as error:

@@ -11,6 +11,10 @@ import jax.numpy as jnp
 from jax import Array
 from ml_collections import ConfigDict
 
+from ugatit_jax.methods.rules import Rule
+
+LARGEST = 10_000  # translations: all of them lie in memory, and in every checkpoint
+RULE = Rule(("loss.pool",), lambda v: 0 <= v <= LARGEST, f"0 to {LARGEST:,}")
 Pool = dict[str, Any]  # {'items': a tree of [size, …], 'count': how many there are}
 
 

@@ -12,9 +12,11 @@ from typing import Any
 import jax
 from jax.experimental import topologies
 
-from ugatit_jax.console.errors import InputError
+from ugatit_jax.console.errors import InputError, in_a_line
 from ugatit_jax.devices.runtime import use_libtpu_without_tpu
 from ugatit_jax.planning.chips import KINDS, TPUS, Chip, find_gpu
+
+MOST_CHIPS = 2**16  # each is an object of the compiler's
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def find_target(topology: str, slices: int = 1) -> Target:
         return _find_tpu(topology, slices)
     if topology not in ("cpu", "gpu"):
         example = f": say how many chips, as in {kind}:2x4" if topology in TPUS else ""
-        raise InputError(f"--topology={topology} is none of {KINDS}{example}")
+        raise InputError(f"--topology={in_a_line(topology, 40)} is none of {KINDS}{example}")
     if slices > 1:
         raise InputError(f"--slices={slices} is for TPUs; leave it out with --topology={topology}")
     if topology == "cpu":
@@ -66,13 +68,21 @@ def find_target(topology: str, slices: int = 1) -> Target:
 def _find_tpu(topology: str, slices: int) -> Target:
     kind, _, shape = topology.partition(":")
     chip = TPUS[kind]
-    if not re.fullmatch(r"[1-9]\d*(x[1-9]\d*){1,2}", shape):
-        raise InputError(f"--topology={topology}: {shape!r} is no shape such as 2x4 or 2x2x1")
+    if not re.fullmatch(r"[1-9]\d{0,5}(x[1-9]\d{0,5}){1,2}", shape, re.ASCII):
+        said = in_a_line(repr(shape), 40)
+        raise InputError(
+            f"--topology={in_a_line(topology, 40)}: {said} is no shape such as 2x4 or 2x2x1"
+        )
     chips = math.prod(map(int, shape.split("x")))
     if chips > chip.largest_slice:
         raise InputError(
             f"--topology={topology}: a slice of {kind} has at most {chip.largest_slice} chips; "
             "take a smaller one and say --slices=N"
+        )
+    if chips * slices > MOST_CHIPS:
+        raise InputError(
+            f"--topology={topology} --slices={slices}: these are {chips * slices:,} chips, and a "
+            f"plan takes {MOST_CHIPS:,} at most"
         )
     if importlib.util.find_spec("libtpu") is None:
         raise InputError(

@@ -12,7 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ugatit_jax.console.errors import InputError
+from ugatit_jax.data.json_file import parse_json
+from ugatit_jax.data.storage import first_line, read_bytes
+
 FILE = "choices.jsonl"
+MOST_SECONDS = 1e6  # for a choice
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,7 @@ class Choice:
     def parse(cls, line: str) -> "Choice":
         """Read a line. Raises `ValueError` if it is none of ours."""
         try:
-            choice = cls(**json.loads(line))
+            choice = cls(**parse_json(line))
         except TypeError as error:
             raise ValueError(str(error)) from None
         words = [choice.person, choice.picture, choice.choice]
@@ -42,10 +47,10 @@ class Choice:
             isinstance(word, str) for word in [*words, *choice.shown]
         ):
             raise ValueError("fields of other types")
-        if not isinstance(choice.seconds, int | float):
+        if type(choice.seconds) not in (int, float) or not 0 <= choice.seconds < MOST_SECONDS:
             raise ValueError("no number of seconds")
-        if choice.choice not in choice.shown:
-            raise ValueError("a choice that was not shown")
+        if choice.choice not in choice.shown or len(set(choice.shown)) < len(choice.shown):
+            raise ValueError("a choice that was not shown, or twice")
         return choice
 
 
@@ -53,7 +58,10 @@ class Choices:
     """The choices of a folder; threads may add to them."""
 
     def __init__(self, folder: Path) -> None:
-        """Read what there is; `skipped`: what was passed over, a line of text for each."""
+        """Read what there is; `skipped`: what was passed over, a line of text for each.
+
+        Raises `InputError` for a file that cannot be read.
+        """
         self.file = folder / FILE
         self.skipped: list[str] = []
         self._lock = threading.Lock()
@@ -61,7 +69,10 @@ class Choices:
         self._is_torn = False
         if not self.file.exists():
             return
-        text = self.file.read_text(encoding="utf-8", errors="replace")
+        try:
+            text = read_bytes(self.file).decode("utf-8", "replace")
+        except OSError as error:
+            raise InputError(f"cannot read {self.file}: {first_line(error)}") from None
         self._is_torn = not text.endswith("\n") and text != ""
         for number, line in enumerate(text.split("\n"), 1):
             if not line.strip():

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from ugatit_jax.console.errors import InputError
+from ugatit_jax.console.errors import InputError, printable
 from ugatit_jax.data import images
 from ugatit_jax.data.datasets import Domain
 from ugatit_jax.data.pairs import match_names
@@ -124,7 +124,7 @@ def _ready(folder: AnyPath, inputs: Domain, where: Path) -> Domain:
         more = ", …" if len(lacking) > 3 else ""
         raise InputError(
             f"{folder} lacks translations of {len(lacking)} of {len(inputs)} pictures of {where}: "
-            f"{', '.join(lacking[:3])}{more}; it needs files of their names"
+            f"{', '.join(map(printable, lacking[:3]))}{more}; it needs files of their names"
         )
     indices, why = match_names(inputs.names, names)
     if why:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ugatit_jax.console.errors import InputError
+from ugatit_jax.console.errors import InputError, printable
 from ugatit_jax.preference.choices import Choice, Choices
 from ugatit_jax.preference.significance import effective_count, holm, sign_flip_test, wilson
 from ugatit_jax.preference.study import Study, read_study
@@ -48,7 +48,7 @@ def report(folders: Sequence[Path]) -> tuple[str, list[str]]:
         studies[study.dataset] = study, known
     sections = [_shares(studies)]
     for name, found in studies.items():
-        sections.append(f"## {name}\n\n{_about(*found)}\n\n{_pairs(*found)}")
+        sections.append(f"## {printable(name)}\n\n{_about(*found)}\n\n{_pairs(*found)}")
     return "\n\n".join([*sections, _notes(studies)]), skipped
 
 

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 from ugatit_jax.console.errors import InputError
-from ugatit_jax.preference.choices import Choice, Choices
+from ugatit_jax.preference.choices import MOST_SECONDS, Choice, Choices
 from ugatit_jax.preference.contestants import Contestants
 from ugatit_jax.preference.study import Study
 
@@ -242,8 +242,10 @@ class Handler(BaseHTTPRequestHandler):
             person, i, place, seconds = (said[x] for x in ("person", "picture", "place", "seconds"))
             if any(type(x) is not int for x in (i, place)) or type(person) is not str:
                 raise TypeError
+            if type(seconds) not in (int, float):
+                raise TypeError
             is_there = 0 <= i < len(study.pictures) and 1 <= place <= len(study.methods)
-            if not is_there or not 0 <= float(seconds) < 1e6:
+            if not is_there or not 0 <= seconds < MOST_SECONDS:
                 raise ValueError
         except (ValueError, KeyError, TypeError, RecursionError):
             raise Refused(HTTPStatus.BAD_REQUEST, "this is no choice") from None

@@ -97,6 +97,13 @@ def read_study(folder: AnyPath) -> Study:
     content = read_description(folder / FILE, FORMAT)
     del content["format"]
     try:
-        return Study(**content)
-    except TypeError:
+        study = Study(**content)
+        methods = study.methods.items()
+        texts = [study.dataset, study.target, study.inputs, *(x for both in methods for x in both)]
+        if type(study.pictures) is not list or not methods:
+            raise TypeError("no pictures, or no methods")
+        if not all(type(text) is str for text in texts + study.pictures):
+            raise TypeError("other than texts")
+    except (TypeError, AttributeError):
         raise InputError(f"{folder / FILE} is no study's description; restore the file") from None
+    return study

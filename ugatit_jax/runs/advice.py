@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from ugatit_jax.console.errors import InputError
+from ugatit_jax.console.errors import InputError, printable
 from ugatit_jax.data.storage import AnyPath, parents, resolve
 from ugatit_jax.runs.directory import checkpoints_folder, is_run
 from ugatit_jax.runs.exports import is_exported
@@ -55,4 +55,4 @@ def _runs_in(folder: AnyPath) -> str:
 
 
 def _list(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+    return ", ".join(map(printable, names[:5])) + (", …" if len(names) > 5 else "")

@@ -48,9 +48,10 @@ TRANSLATING = (FORMAT_1.translating, FORMAT_2.translating)  # the items' names
 def open_checkpoints(workdir: AnyPath, options: ConfigDict) -> Iterator[ocp.CheckpointManager]:
     """Open the manager of a run's checkpoints, which saves in the background.
 
-    options: the config's section `checkpoint`. Raises `InputError`, at its end, if the last one
-    could not be saved.
+    options: the config's section `checkpoint`. Raises `InputError` for what is no file among them,
+    and, at its end, if the last one could not be saved.
     """
+    integrity.refuse_odd_files(checkpoints_folder(workdir))
     with _manager(workdir, options) as checkpoints:
         yield checkpoints
         try:
@@ -70,10 +71,13 @@ def _explain(error: Exception) -> str:
 
 
 def _record_new(checkpoints: ocp.CheckpointManager) -> None:
-    """Keep checksums of the checkpoints that are written to their end."""
+    """Keep checksums of the checkpoints that are written to their end, where there is room."""
     if jax.process_index() == 0:
         folder = _folder_of(checkpoints)
-        integrity.record_new(folder, saved_steps(folder.parent))
+        try:
+            integrity.record_new(folder, saved_steps(folder.parent))
+        except OSError as error:  # they are as good without
+            LOGGER.warning("no checksums of checkpoints were written: %s", _explain(error))
 
 
 def _folder_of(checkpoints: ocp.CheckpointManager) -> AnyPath:
@@ -123,6 +127,9 @@ def save(
         checkpoints.wait_until_finished()
     except FAILED as error:
         LOGGER.warning("the checkpoint before step %s was not saved: %s", step, _explain(error))
+        # Orbax keeps the same error in a second place, and would raise it when this one is saved.
+        with contextlib.suppress(*FAILED):
+            checkpoints.check_for_errors()
     _record_new(checkpoints)
     items = FORMAT_2.to_items(method, state)
     arguments = {name: ocp.args.StandardSave(item) for name, item in items.items()}
@@ -309,6 +316,7 @@ def _open_to_read(
     check_for_orbax(run_dir)
     check_format(run_dir)
     config = load_config(run_dir / "config.json")
+    integrity.refuse_odd_files(folder)
     logging.getLogger("absl").setLevel(logging.ERROR)
     options = ocp.CheckpointManagerOptions(read_only=True)
     with ocp.CheckpointManager(folder, options=options) as checkpoints:

@@ -10,6 +10,7 @@ samples/  events.*     what the training writes for people to look at
 import contextlib
 import importlib.metadata
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -17,13 +18,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from ml_collections import ConfigDict
 
 import ugatit_jax
 from ugatit_jax.config.records import architecture_differences, load_config, save_config
-from ugatit_jax.console.errors import InputError, in_a_line
+from ugatit_jax.console.errors import UNWRITABLE, InputError, in_a_line
 from ugatit_jax.data.json_file import read_object
 from ugatit_jax.data.storage import (
     AnyPath,
@@ -123,7 +124,7 @@ def held(workdir: AnyPath) -> Iterator[None]:
     if not isinstance(workdir, Path) or not workdir.is_dir():
         yield
         return
-    with (workdir / ".lock").open("a") as file:
+    with _open_lock(workdir / ".lock") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -134,6 +135,17 @@ def held(workdir: AnyPath) -> Iterator[None]:
         except OSError:  # a file system without locks
             pass
         yield
+
+
+def _open_lock(path: Path) -> BinaryIO:
+    """Open a lock's file; not where a link leads, nor a pipe, which would be waited for."""
+    try:
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+        return os.fdopen(os.open(path, flags, 0o666), "rb")
+    except OSError as error:
+        if error.errno in UNWRITABLE:
+            raise
+        raise InputError(f"cannot lock {path}: {error.strerror}; remove it") from None
 
 
 def saved_steps(workdir: AnyPath) -> list[int]:

@@ -14,7 +14,7 @@ from safetensors.numpy import load, load_file, save
 from ugatit_jax.config.checks import build_trained
 from ugatit_jax.config.records import load_config
 from ugatit_jax.console.errors import InputError, in_a_line, printable
-from ugatit_jax.data.storage import AnyPath, first_line, read_bytes
+from ugatit_jax.data.storage import AnyPath, first_line, open_file, read_bytes
 from ugatit_jax.methods.directions import DIRECTIONS
 from ugatit_jax.methods.method import shapes
 from ugatit_jax.methods.state import translating
@@ -97,7 +97,7 @@ def _read_weights(file: AnyPath, shapes: Any) -> Any:
 def _check_file(file: AnyPath, sha256: str) -> None:
     """Raise `InputError` unless a file is as it was written: half copied, it may still load."""
     try:
-        with file.open("rb") as stream:
+        with open_file(file) if isinstance(file, Path) else file.open("rb") as stream:
             found = hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         raise InputError(

@@ -41,7 +41,10 @@ class Identity:
 
     @classmethod
     def from_json(cls, kept: dict[str, Any]) -> Self:
-        """Return what `to_json` kept. Raises `KeyError` or `TypeError` for anything else."""
+        """Return what `to_json` kept.
+
+        Raises `KeyError` or `TypeError` for anything whose differences could not be told.
+        """
         config, pictures, features, broken = (
             kept[name] for name in ("config", "pictures", "features", "broken")
         )
@@ -52,6 +55,12 @@ class Identity:
             inner = value.values() if name in of_names and isinstance(value, dict) else ()
             if not isinstance(value, dict) or not all(isinstance(x, dict) for x in inner):
                 raise TypeError(f"identity: {name} is no object of what it should be")
+        _check_texts("features", features or {"extractor": "", "sha256": ""}, "extractor", "sha256")
+        for name, value in fixed.items():
+            _check_texts(name, value, "network", "sha256")
+        for name, value in pictures.items():
+            if type(value["count"]) is not int:
+                raise TypeError(f"identity: {name} says no number of pictures")
         return cls(config, pictures, features, broken, fixed)
 
     def to_json(self) -> dict[str, Any]:
@@ -81,6 +90,12 @@ class Identity:
             ]
             said.append(f"{what} is told by {named[0]} and was by {named[1]}")
         return said
+
+
+def _check_texts(what: str, kept: dict[str, Any], *names: str) -> None:
+    for name in names:
+        if not isinstance(kept[name], str):
+            raise TypeError(f"identity: {name} of {what} is no text")
 
 
 def _changes(now: dict[str, Any], then: dict[str, Any]) -> list[tuple[str, Any, Any]]:

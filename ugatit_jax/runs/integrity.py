@@ -8,12 +8,16 @@ run that was killed before, is taken as it is: orbax puts a checkpoint where it 
 whole. A bucket keeps checksums of its own, and objects there are whole or not there at all.
 """
 
+import contextlib
 import json
+import os
+import stat
 import zlib
 from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
+from ugatit_jax.console.errors import InputError, in_a_line, printable
 from ugatit_jax.data.json_file import read_object
 from ugatit_jax.data.storage import AnyPath, list_files, write_atomically
 
@@ -45,6 +49,42 @@ def record_new(checkpoints: AnyPath, steps: list[int]) -> None:
         write_atomically(kept / f"{step}.json", json.dumps(files, indent=0) + "\n")
 
 
+def refuse_odd_files(checkpoints: AnyPath) -> None:
+    """Raise `InputError` for what orbax would stumble over before any checkpoint is chosen.
+
+    That is a pipe or a device, which it would wait for, and KIDs that are none.
+    """
+    if not isinstance(checkpoints, Path):
+        return
+    for kids in checkpoints.glob(f"*/{LATER}/{LATER}"):
+        _check_kids(kids)
+    for folder, _, names in os.walk(checkpoints):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):  # by now, or where a link leads
+                file = Path(folder, name)
+                if not stat.S_ISREG(file.stat().st_mode):
+                    raise InputError(
+                        f"{printable(file)} is no regular file, and no part of a checkpoint: "
+                        "remove it"
+                    )
+
+
+def _check_kids(file: Path) -> None:
+    try:
+        kids = read_object(file)
+        if not kids or not all(_is_kid(kid) for kid in kids.values()):
+            raise ValueError(f"it says {in_a_line(kids, 40)}")
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{printable(file)} holds no KIDs ({in_a_line(error)}): remove "
+            f"{printable(file.parent)}, and the checkpoint goes without"
+        ) from None
+
+
+def _is_kid(value: Any) -> bool:
+    return type(value) is float or (type(value) is int and abs(value) < 2**31)
+
+
 def find_damage(checkpoints: AnyPath, step: int, items: Container[str] | None = None) -> str | None:
     """Say what is wrong with a checkpoint, or return None for one that is as it was written.
 
@@ -60,15 +100,16 @@ def find_damage(checkpoints: AnyPath, step: int, items: Container[str] | None = 
         return None
     for name, (size, crc32) in known.items():
         path = checkpoints / str(step) / name
+        shown = printable(path)
         # Of names that somebody made up, nothing outside the checkpoint is read.
         if ".." in path.parts or Path(name).is_absolute() or not path.is_file():
-            return f"{path} is missing"
+            return f"{shown} is missing"
         read = items is None or name.split("/")[0] in items
         found = _about(path, read)
         if found["bytes"] != size:
-            return f"{path} has {found['bytes']:,} of {size:,} bytes"
+            return f"{shown} has {found['bytes']:,} of {size:,} bytes"
         if read and found["crc32"] != crc32:
-            return f"{path} is not as it was written: its checksum differs"
+            return f"{shown} is not as it was written: its checksum differs"
     return None
 
 

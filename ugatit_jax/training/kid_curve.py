@@ -3,7 +3,8 @@
 import dataclasses
 import functools
 import json
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Self
 
@@ -83,7 +84,7 @@ class KidCurve:
             "features": self.features,
             "pictures": {name: len(domain) for name, domain in pictures.items()},
         }
-        self._points = _read_points(workdir / "kid.json", self._protocol)
+        self._points = _read_points(workdir / "kid.json", self._protocol, method.directions)
 
     def is_due(self, step: int, steps: int, stopped: bool) -> bool:
         """Say whether there is a point after this step of `steps`; the last one has one.
@@ -155,10 +156,12 @@ class KidCurve:
         }
 
 
-def _read_points(path: AnyPath, protocol: dict[str, Any]) -> list[dict[str, Any]]:
+def _read_points(
+    path: AnyPath, protocol: dict[str, Any], directions: Sequence[str]
+) -> list[dict[str, Any]]:
     """The points there are.
 
-    Raises `InputError` if they are of other pictures or features.
+    Raises `InputError` if they are of other pictures or features, or are none.
     """
     if not path.exists():
         return []
@@ -170,8 +173,16 @@ def _read_points(path: AnyPath, protocol: dict[str, Any]) -> list[dict[str, Any]
                     f"{path} was measured with {name} {kept[name]}, and this would be with {now}, "
                     "which do not compare: take what it had (see config.eval), or move the file"
                 )
+        for point in kept["points"]:
+            numbers = [point[way][what] for way in directions for what in ("mean", "std")]
+            if type(point["step"]) is not int or not all(map(_is_number, numbers)):
+                raise ValueError(f"a point is {point!r}")
         return list(kept["points"])
     except InputError:
         raise
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"cannot read {path} ({in_a_line(repr(error))}): move it away") from None
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) < 1e9 and math.isfinite(value)

@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 
+from ugatit_jax.console.errors import printable
+
 
 def markdown(table: Sequence[Sequence[str]]) -> str:
-    """A table as Markdown that reads well as plain text, too."""
+    """A table as Markdown that reads well as plain text, too; names in it may hold anything."""
+    table = [[printable(cell).replace("|", "\\|") for cell in line] for line in table]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     first, *rest = widths
     rule = ["-" * first, *("-" * (width - 1) + ":" for width in rest)]
