@@ -207,6 +207,22 @@ def test_a_gradient_in_shares_is_bounded_as_a_whole_one(bound: float) -> None:
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-6), bounded, expected)
 
 
+def test_norms_of_shares_are_those_of_whole_trees() -> None:
+    rng, mesh = np.random.default_rng(0), make_mesh(model=2)
+    tree = {name: rng.normal(size=(16, 32)).astype(np.float32) for name in "xyz"}
+    places = {"x": sharding.share((16, 32), 8), "y": P("model"), "z": P()}
+    for names in ("xyz", "z", "xy"):
+        trees = [{name: part[name] for name in names} for part in (tree, places)]
+        found = jax.shard_map(
+            lambda tree, places=trees[1]: sharding.norms({"all": (tree, places)}),
+            mesh=mesh,
+            in_specs=(trees[1],),
+            out_specs=P(),
+            check_vma=False,
+        )(trees[0])
+        np.testing.assert_allclose(found["all"], optax.tree.norm(trees[0]), rtol=1e-6)
+
+
 def test_how_many_devices_share_it_follows_from_config_and_devices(
     full_config: Callable[[], ConfigDict], tiny_config: Callable[[], ConfigDict]
 ) -> None:

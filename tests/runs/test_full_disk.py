@@ -79,5 +79,5 @@ def test_a_last_one_that_is_not_saved_is_told_with_the_step_to_go_on_from(
             save(manager, method, large_state(3))  # says that 2 was not
             while manager.is_saving_in_progress():
                 pass
-    assert "the checkpoint before step 3 was not saved: File too large" in caplog.text
+    assert "the last checkpoint was not saved: File too large" in caplog.text
     assert_same(restore(tmp_path, config, large_state(0)), large_state(1))

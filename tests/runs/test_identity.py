@@ -24,6 +24,8 @@ OTHERS: dict[str, Any] = {
     "init_from": "emoji",
     "seed": 1,
     "dtype": "bfloat16",
+    "on_nonfinite": "skip",
+    "nonfinite_limit": 3,
     "log_every": 2,
     "model.light": False,
     "model.base_width": 8,

@@ -12,14 +12,7 @@ from tensorboard.util import tensor_util  # type: ignore[import-untyped]
 from ugatit_jax.config.fields import get_config
 from ugatit_jax.methods import METHODS, build_method
 from ugatit_jax.methods.state import create_state
-from ugatit_jax.training.log import Log, check_finite
-
-
-def test_the_first_metric_that_is_not_finite_is_named() -> None:
-    check_finite({"a": 0.0, "b": -1e30}, 3)
-    for value in (float("nan"), float("inf")):
-        with pytest.raises(FloatingPointError, match=f"^b is {value} at step 3, "):
-            check_finite({"a": 0.0, "b": value, "c": float("nan")}, 3)
+from ugatit_jax.training.log import Log
 
 
 def test_a_line_has_the_last_terms_of_all_who_moved_since_the_one_before(
@@ -33,9 +26,9 @@ def test_a_line_has_the_last_terms_of_all_who_moved_since_the_one_before(
     with Log(method, config.train, 2, tmp_path, 0) as log:
         for step, terms in enumerate(steps, 1):
             log.advance(step, state, {k: jnp.asarray(v) for k, v in terms.items()}, force=False)
+        # A step that was left out has terms that are not finite.
         log.advance(5, state, {"y": jnp.asarray(jnp.nan)}, force=False)
-        with pytest.raises(FloatingPointError, match=r"^y is nan at step 6"):
-            log.advance(6, state, {"x": jnp.asarray(6.0)}, force=False)
+        log.advance(6, state, {"x": jnp.asarray(6.0)}, force=False)
     events = EventAccumulator(str(tmp_path), size_guidance={"tensors": 0}).Reload()
     found = {
         name: {
@@ -43,4 +36,4 @@ def test_a_line_has_the_last_terms_of_all_who_moved_since_the_one_before(
         }
         for name in ("x", "y")
     }
-    assert found == {"x": {2: 3, 4: 5}, "y": {2: 2}}
+    assert found == {"x": {2: 3, 4: 5, 6: 6}, "y": {2: 2}}

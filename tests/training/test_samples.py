@@ -41,7 +41,7 @@ def test_without_test_pictures_samples_are_of_training_pictures(
     def grid(test_a: datasets.Domain, test_b: datasets.Domain) -> np.ndarray:
         tested = dataclasses.replace(dataset, test_a=test_a, test_b=test_b)
         sampler = Sampler(config.samples, build_method(config), tested, translation)
-        return sampler.grid(groups, 0)
+        return sampler.grid(groups, 0)[0]
 
     expected = grid(dataset.train_a, dataset.train_b)
     np.testing.assert_array_equal(grid(none, none), expected)

@@ -205,6 +205,8 @@ def test_scalars_have_every_loss_at_every_step(scalars: dict[str, dict[int, floa
             for domain in ("a", "b")
         }
     expected |= {f"generator/{term}/{domain}" for term in ("cycle", "identity") for domain in "ab"}
+    expected |= {"at_bound/rho"}
+    expected |= {f"{network}/gradient/{network}s" for network in ("generator", "discriminator")}
     expected |= {"generator/cam/a2b", "generator/cam/b2a", "norm/generators", "norm/discriminators"}
     assert {name for name in scalars if not name.startswith("rho/")} == expected
     assert all(values.keys() == {1, 2, 3, 4} for values in scalars.values())

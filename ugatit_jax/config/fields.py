@@ -58,6 +58,14 @@ def shared() -> ConfigDict:
     # and GPU, float32 on CPU. Parameters, statistics and losses are always float32.
     config.dtype = "auto"
 
+    # What becomes of a step with a loss or gradient that is NaN or infinite, which leaves its
+    # pictures and terms in the run's divergence/STEP: "stop" ends the run, earlier checkpoints as
+    # they were; "skip" leaves the step out, and takes the memory of another state; "rollback" goes
+    # back to the newest checkpoint, and on with the pictures in another order.
+    config.on_nonfinite = "stop"
+    # Steps that may be left out, or rollbacks, before the run ends all the same.
+    config.nonfinite_limit = 10
+
     # The method's own: its networks, and the terms of its objective.
     config.model = ConfigDict()
     config.loss = ConfigDict()

@@ -21,15 +21,16 @@ def train_batches(
     start_step: int = 0,
     process_index: int = 0,
     process_count: int = 1,
-) -> Iterator[dict[str, np.ndarray]]:
+    quiet: bool = False,
+) -> Generator[dict[str, np.ndarray]]:
     """Batches {stream: pictures} for steps `start_step`, `start_step` + 1, … without end.
 
     data: the config's section. All pictures are uint8 [batch_size / process_count, height, width,
     3], the process' contiguous share of the global batch. Each stream is shuffled anew for every
     pass through its domain. A picture is flipped, resized and cropped as in the paper. A stream
-    does not depend on where it starts, nor on how many processes share it. Raises `InputError` for
-    a batch that processes cannot share, and for a picture that cannot be read any more, when its
-    turn comes.
+    does not depend on where it starts, nor on how many processes share it. quiet: nothing is said
+    of the memory that pictures take. Raises `InputError` for a batch that processes cannot share,
+    and for a picture that cannot be read any more, when its turn comes.
     """
     if batch_size % process_count:
         raise InputError(
@@ -39,7 +40,9 @@ def train_batches(
     height, width = data.image_size
     load_size = round(data.load_scale * height), round(data.load_scale * width)
     domains = [stream.pictures for stream in streams.values()]
-    cached = _fits_in_cache(domains, load_size, data.cache_gib, say=process_index == 0)
+    cached = _fits_in_cache(
+        domains, load_size, data.cache_gib, say=process_index == 0 and not quiet
+    )
     loaders = {name: _Loader(stream, load_size, cached) for name, stream in streams.items()}
     share = batch_size // process_count
 

@@ -157,6 +157,28 @@ def bound_norm(tree: Any, places: Any, bound: float) -> Any:
     return jax.tree.map(lambda x: x * (bound / jnp.maximum(norm, bound)), tree)
 
 
+def norms(trees: Mapping[str, tuple[Any, Any]]) -> dict[str, jax.Array]:
+    """Return the Euclidean norm of each tree, {name: (tree, places)}, of all its leaves' shares.
+
+    All of them in one exchange between devices; in none where nothing lies in shares.
+    """
+    whole: dict[str, jax.Array] = {}
+    mine: dict[str, jax.Array] = {}
+    for name, (tree, places) in trees.items():
+        whole[name] = jnp.zeros(())
+        for x, place in zip(jax.tree.leaves(tree), jax.tree.leaves(places), strict=True):
+            # Not along the last axis first: there a CPU adds up one by one, here side by side.
+            square = jnp.square(x).sum(tuple(range(x.ndim - 1))).sum()
+            if AXES in place:
+                mine[name] = mine.get(name, 0) + square
+            elif "model" in place:  # each row of devices has the same
+                mine[name] = mine.get(name, 0) + square / jax.lax.axis_size("data")
+            else:
+                whole[name] += square
+    summed = jax.lax.psum(mine, AXES) if mine else {}
+    return {name: jnp.sqrt(square + summed.get(name, 0)) for name, square in whole.items()}
+
+
 def over_microbatches(function: Callable[[Any], T], batch: Any, count: int) -> T:
     """Return the mean of what `function` makes of `count` equal parts of a batch, one at a time.
 

@@ -70,6 +70,7 @@ class AGGAN(Method):
     translating = ("generator_a2b", "generator_b2a", "attention_a", "attention_b")
     looks = ("attention",)
     phases = ("attention", "masked")
+    returning = ("a2b/cycle/a", "b2a/cycle/b")
     shown = MappingProxyType(
         {
             "D": "discriminator_b/adversarial",
@@ -230,6 +231,12 @@ class AGGAN(Method):
         on_real, on_fake = deinterleave(self.logits(params, domain, both, masked))
         parts = {"real": losses.least_squares(on_real, 1), "fake": losses.least_squares(on_fake, 0)}
         return weighted_sum({"adversarial": parts}, {"adversarial": self.weights.adversarial / 2})
+
+    @property
+    def undecided(self) -> dict[str, float]:
+        """Of both discriminators."""
+        loss = losses.UNDECIDED[losses.least_squares]
+        return {f"discriminator_{domain}/adversarial": loss for domain in ("a", "b")}
 
     def apply(self, groups: Params, way: str, pictures: Array) -> Translation:
         """Translate pictures [N, H, W, 3] with the groups of a direction."""

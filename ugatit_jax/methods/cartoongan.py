@@ -204,6 +204,12 @@ class CartoonGAN(Method):
         }
         return weighted_sum({"adversarial": parts}, {"adversarial": self.weights.adversarial})
 
+    @property
+    def undecided(self) -> dict[str, float]:
+        """Of cartoons and translations, which it has to tell apart; edges are others' business."""
+        loss = losses.UNDECIDED[losses.least_squares] / 2
+        return {f"discriminator/adversarial/{kind}": loss for kind in ("real", "fake")}
+
     def generate(self, params: Any, pictures: Array) -> Array:
         """Translate pictures [N, H, W, 3] with the generator's parameters."""
         return cast(Array, self.generator.apply({"params": params}, pictures))

@@ -55,6 +55,7 @@ class CycleGAN(Method):
     weights: ConfigDict  # the config's section `loss`
     image_size: tuple[int, int]
 
+    returning = ("generator/cycle/a", "generator/cycle/b")
     shown = MappingProxyType(
         {
             "D": "discriminator/adversarial",
@@ -177,6 +178,12 @@ class CycleGAN(Method):
             real, fake = deinterleave(self.logits(params["discriminators"][domain], both))
             parts[domain] = losses.least_squares(real, 1) + losses.least_squares(fake, 0)
         return weighted_sum({"adversarial": parts}, {"adversarial": self.weights.adversarial / 2})
+
+    @property
+    def undecided(self) -> dict[str, float]:
+        """Of both discriminators."""
+        loss = losses.UNDECIDED[losses.least_squares]
+        return {f"discriminator/adversarial/{domain}": loss for domain in ("a", "b")}
 
     def generate(self, params: Any, pictures: Array) -> Array:
         """Translate pictures [N, H, W, 3] with one generator's parameters."""

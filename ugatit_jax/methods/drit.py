@@ -80,6 +80,7 @@ class DRIT(Method):
     phases = ("content", "all")
     bounds = MappingProxyType({"content_discriminator": 5.0})
     encodes_styles = True
+    returning = ("generator/cycle/a", "generator/cycle/b")
     shown = MappingProxyType(
         {
             "Dc": "content_discriminator/total",
@@ -205,6 +206,17 @@ class DRIT(Method):
                 networks["random"], batch[f"random_{domain}"], random
             )
         return weighted_sum(parts, dict.fromkeys(parts, self.weights.adversarial))
+
+    @property
+    def undecided(self) -> dict[str, float]:
+        """Of both domains' discriminators, over their scales and sets of fakes."""
+        loss = losses.UNDECIDED[cross_entropy] * self.networks.discriminator.scales
+        sets = {"encoded": 1, "random": 2 if self.weights.mode_seeking else 1}
+        return {
+            f"discriminator/{name}/{domain}": count * loss
+            for name, count in sets.items()
+            for domain in DOMAINS
+        }
 
     def content_discriminator_loss(
         self, params: Params, first: FirstPass, context: Context

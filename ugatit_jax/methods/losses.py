@@ -1,5 +1,6 @@
 """Terms of the objective (paper, section 2.2): each one returns a scalar, unweighted."""
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -56,6 +57,15 @@ def penalty_pictures(
 
 def _sign(target: float) -> float:
     return 2 * target - 1
+
+
+# What the loss of one true and one false picture is, at least, where a discriminator is wrong about
+# both; and what it is where it cannot tell, and says the same of both.
+UNDECIDED: dict[Callable[[Array, float], Array], float] = {
+    least_squares: 2 * 0.5**2,
+    cross_entropy: 2 * math.log(2),
+    hinge: 2.0,
+}
 
 
 class Adversarial(NamedTuple):

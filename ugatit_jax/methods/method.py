@@ -29,6 +29,8 @@ Params = dict[str, Any]  # {group: tree of parameters}
 Batch = dict[str, Array]  # {input: [N, H, W, 3], float in [-1, 1]}
 Terms = dict[str, Array]  # {name: scalar}
 
+AT_BOUND = "at_bound/"  # how `watch` names a share of values that are at a bound
+
 
 @dataclass(frozen=True)
 class Input:
@@ -78,6 +80,9 @@ class Method(abc.ABC):
     looks: ClassVar[tuple[str, ...]] = ()
     # What the progress bar shows, {short name: 'PLAYER/TERM'}.
     shown: ClassVar[Mapping[str, str]] = {}
+    # Terms that tell how much pictures have lost that were translated there and back: L1 distances
+    # of values in [-1, 1], 'PLAYER/TERM'.
+    returning: ClassVar[tuple[str, ...]] = ()
     # Fields that make its networks much smaller, for whom they do not fit.
     lighter: ClassVar[dict[str, Any]] = {}
     # Where its discriminators look, as titles; `judge` then returns such maps.
@@ -199,7 +204,18 @@ class Method(abc.ABC):
         return {}
 
     def watch(self, params: Params) -> dict[str, float]:
-        """Return scalars to log of (translating) parameters on the host."""
+        """Return scalars to log of (translating) parameters on the host.
+
+        AT_BOUND + NAME: the share of parameters with bounds that are at one of them.
+        """
+        return {}
+
+    @property
+    def undecided(self) -> dict[str, float]:
+        """What discriminators' terms are, 'PLAYER/TERM', where these cannot tell true from false.
+
+        Only of terms whose judgements each cost as much or more, by themselves, where wrong.
+        """
         return {}
 
     # --- Translating ------------------------------------------------------------------------------

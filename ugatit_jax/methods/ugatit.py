@@ -12,12 +12,11 @@ from typing import Any, NamedTuple, Self, cast
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 from jax.typing import DTypeLike
 from ml_collections import ConfigDict
 
-from ugatit_jax.methods import losses, ugatit_checks, ugatit_fields
+from ugatit_jax.methods import losses, rho, ugatit_checks, ugatit_fields
 from ugatit_jax.methods.interleaving import deinterleave, interleave
 from ugatit_jax.methods.losses import weighted_sum
 from ugatit_jax.methods.method import Batch, Context, Method, Params, Player, Terms
@@ -61,6 +60,7 @@ class UGATIT(Method):
     soft_threshold: float = 0.0  # of that, then
 
     carried = ("spectral",)
+    returning = ("generator/cycle/a", "generator/cycle/b")
     shown = MappingProxyType(
         {
             "D": "discriminator/adversarial",
@@ -188,7 +188,7 @@ class UGATIT(Method):
 
     def project(self, group: str, params: Any) -> Any:
         """Clip every rho to [0, 1]."""
-        return clip_rho(params) if group == "generators" else params
+        return rho.clip(params) if group == "generators" else params
 
     @property
     def split(self) -> dict[tuple[str, ...], int]:
@@ -353,15 +353,18 @@ class UGATIT(Method):
         return {name: maps[name] for name in self.judges}
 
     def watch(self, params: Params) -> dict[str, float]:
-        """Return mean, min and max of every rho: {'rho/a2b/decoder_0/norm_0/mean': …}."""
-        statistics = {}
-        for path, value in jax.tree_util.tree_flatten_with_path(params["generators"])[0]:
-            *layer, name = (entry.key for entry in path)
-            if name == "rho":
-                rho = np.asarray(value)
-                for what in ("mean", "min", "max"):
-                    statistics[f"rho/{'/'.join(layer)}/{what}"] = float(getattr(rho, what)())
-        return statistics
+        """Return mean, min and max of every rho, and the share of their values at a bound."""
+        return rho.describe(params["generators"])
+
+    @property
+    def undecided(self) -> dict[str, float]:
+        """Of all discriminators' patches and class attention; a critic's loss tells nothing."""
+        loss = losses.UNDECIDED.get(losses.KINDS[self.weights.kind].discriminator)
+        if loss is None:
+            return {}
+        heads = ("", "cam_") if self.judges else ("",)
+        names = [f"{head}{scale}_{d}" for head in heads for scale in SCALES for d in ("a", "b")]
+        return {f"discriminator/adversarial/{name}": loss for name in names}
 
 
 def adversarial_terms(
@@ -386,12 +389,3 @@ def cam_terms(first: FirstPass) -> dict[str, Terms]:
         if of_source is not None and of_target is not None:
             terms[way] = losses.cam(of_source, of_target)
     return {"cam": terms} if terms else {}
-
-
-def clip_rho(generators: Any) -> Any:
-    """Return the generators' parameters with every rho, and nothing else, projected on [0, 1]."""
-
-    def clip(path: tuple[Any, ...], value: Array) -> Array:
-        return jnp.clip(value, 0, 1) if path[-1].key == "rho" else value
-
-    return jax.tree.map_with_path(clip, generators)

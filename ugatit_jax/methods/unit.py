@@ -49,6 +49,7 @@ class UNIT(DomainCoders):
     weights: ConfigDict  # the config's section `loss`
     image_size: tuple[int, int]
 
+    returning = ("generator/cycle/a", "generator/cycle/b")
     shown = MappingProxyType(
         {
             "D": "discriminator/adversarial",
@@ -123,6 +124,12 @@ class UNIT(DomainCoders):
             real, fake = deinterleave(both)
             parts[domain] = multiscale.least_squares(real, 1) + multiscale.least_squares(fake, 0)
         return weighted_sum({"adversarial": parts}, {"adversarial": self.weights.adversarial})
+
+    @property
+    def undecided(self) -> dict[str, float]:
+        """Of both discriminators, over their scales."""
+        loss = self.discriminator.scales * losses.UNDECIDED[losses.least_squares]
+        return {f"discriminator/adversarial/{domain}": loss for domain in ("a", "b")}
 
     def generator_loss(
         self, params: Params, first: dict[str, Array], context: Context

@@ -123,20 +123,29 @@ def save(
     step = int(state.step)
     if step in checkpoints.all_steps():
         return
-    try:
-        checkpoints.wait_until_finished()
-    except FAILED as error:
-        LOGGER.warning("the checkpoint before step %s was not saved: %s", step, _explain(error))
-        # Orbax keeps the same error in a second place, and would raise it when this one is saved.
-        with contextlib.suppress(*FAILED):
-            checkpoints.check_for_errors()
-    _record_new(checkpoints)
+    newest(checkpoints)
     items = FORMAT_2.to_items(method, state)
     arguments = {name: ocp.args.StandardSave(item) for name, item in items.items()}
     try:
         checkpoints.save(step, args=ocp.args.Composite(**arguments), metrics=kids)
     except FAILED as error:
         LOGGER.warning("checkpoint %s was not saved: %s", step, _explain(error))
+
+
+def newest(checkpoints: ocp.CheckpointManager) -> int | None:
+    """Wait for what is being saved, and return the newest step there is.
+
+    A line says so where it could not be saved.
+    """
+    try:
+        checkpoints.wait_until_finished()
+    except FAILED as error:
+        LOGGER.warning("the last checkpoint was not saved: %s", _explain(error))
+        # Orbax keeps the same error in a second place, and would raise it when this one is saved.
+        with contextlib.suppress(*FAILED):
+            checkpoints.check_for_errors()
+    _record_new(checkpoints)
+    return checkpoints.latest_step()
 
 
 def add_kids(

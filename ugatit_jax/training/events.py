@@ -1,5 +1,6 @@
 """TensorBoard's event files, in a folder or in a bucket."""
 
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,25 +18,45 @@ class EventFiles:
     is sent to be no more than what is written, and a bit.
     """
 
-    def __init__(self, workdir: AnyPath, silent: bool) -> None:
-        """`silent`: nothing is written, in all processes but the first."""
+    def __init__(self, workdir: AnyPath, silent: bool, start: int) -> None:
+        """start: the step that is gone on from. silent: nothing is written, but by process 0."""
         self._workdir, self._silent = workdir, silent
         self._here = None if isinstance(workdir, Path) else TemporaryDirectory()
         self._sender = ThreadPoolExecutor(1)
         self._sending: list[Future[None]] = []
+        if not silent:
+            self._begin(start)
         self._open()
+
+    def _begin(self, start: int) -> None:
+        """Write that what earlier files say of later steps is void: they will come again.
+
+        A run that was killed had said something of steps since its last checkpoint. Readers go
+        through files by their names, which begin with the time.
+        """
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+        log = SessionLog(status=SessionLog.START)
+        writer = EventFileWriter(str(self._folder))
+        writer.add_event(Event(step=start + 1, wall_time=time.time(), session_log=log))
+        writer.close()
+
+    @property
+    def _folder(self) -> AnyPath:
+        return Path(self._here.name) if self._here else self._workdir
 
     def _open(self) -> None:
         from clu import metric_writers  # imports TensorFlow
 
         self.writer = metric_writers.create_default_writer(
-            self._here.name if self._here else str(self._workdir),
+            str(self._folder),
             just_logging=self._silent,
             asynchronous=False,
         )
 
     def send(self) -> None:
-        """See that what was written is read by others, too; raises what an earlier one ran into."""
+        """See that what was written outlives this process; raises what an earlier one ran into."""
         self.writer.flush()
         if self._here is None:
             return

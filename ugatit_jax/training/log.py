@@ -16,6 +16,7 @@ from ugatit_jax.data.storage import AnyPath, write_atomically
 from ugatit_jax.methods.method import Method, Params
 from ugatit_jax.methods.state import TrainState
 from ugatit_jax.training.events import EventFiles
+from ugatit_jax.training.watchdog import Pair, Watchdog
 from ugatit_jax.viewing.film import film
 from ugatit_jax.viewing.visualize import save_png
 
@@ -29,7 +30,7 @@ class Log:
         """`train` is the config's section, `every` the number of steps between lines."""
         self._method, self._every, self._workdir = method, every, workdir
         self._silent = jax.process_index() > 0
-        self._events = EventFiles(workdir, self._silent)
+        self._events = EventFiles(workdir, self._silent, start)
         self._bar = tqdm(
             total=train.steps,
             initial=start,
@@ -44,6 +45,7 @@ class Log:
         self._since = (start, time.monotonic())
         self._batch_size = train.batch_size
         self._schedules = method.schedules(train)
+        self._watchdog = Watchdog.of(method)
 
     def __enter__(self) -> "Log":
         return self
@@ -52,23 +54,25 @@ class Log:
         self._bar.close()
         self._events.close()
 
+    def is_due(self, step: int) -> bool:
+        """Say whether a step is shown: every so many, and the first one after a start."""
+        return step % self._every == 0 or step == self._first
+
     def advance(
         self, step: int, state: TrainState, metrics: Mapping[str, jax.Array], force: bool
     ) -> None:
-        """Count a finished step; every so many steps, check and write its metrics.
+        """Count a finished step; every so many steps, or if it has to be, write its metrics.
 
         And those of the steps before it that are not its own: of players whose turn it was not.
-        Raises `FloatingPointError`, with the name of the first metric that is not finite.
         """
         self._bar.update()
         self._metrics |= metrics
         due = step % self._every == 0
-        if not (due or force or step == self._first):
+        if not (force or self.is_due(step)):
             return
-        # The metrics say nothing of the last update: with it, a saved state is known to be sound.
-        found = jax.device_get({**self._metrics, **parameter_norms(state.params)})
-        values = {name: float(value) for name, value in found.items()}
-        check_finite(values, step)
+        found = {name: float(value) for name, value in jax.device_get(self._metrics).items()}
+        # Others are there of a step that was left out, and nowhere else.
+        values = {name: value for name, value in found.items() if math.isfinite(value)}
         shown = {
             short: f"{values[name]:.3g}"
             for short, name in self._method.shown.items()
@@ -81,16 +85,23 @@ class Log:
             self._events.writer.write_scalars(step, values)
             self._metrics = {}
             shown["img/s"] = f"{rates['images_per_second']:.3g}"
+            for text in self._watchdog.look(step, values):
+                self.warn(step, text)
             if force:
                 self._events.send()
         self._bar.set_postfix(shown, refresh=False)
 
-    def write_grid(self, step: int, grid: np.ndarray) -> None:
-        """Write a sample grid, uint8 [H, W, 3], to samples/ and to TensorBoard."""
+    def write_grid(self, step: int, grid: np.ndarray, samples: Mapping[str, Pair]) -> None:
+        """Write a sample grid, uint8 [H, W, 3], to samples/ and to TensorBoard.
+
+        samples: what it shows, for the watchdog.
+        """
         if not self._silent:
             save_png(self._workdir / "samples" / f"step_{step:07d}.png", grid)
         self._events.writer.write_images(step, {"samples": grid[None]})
         self._events.send()
+        for text in self._watchdog.look_at_samples(step, samples):
+            self.warn(step, text)
         self._since = (step, time.monotonic())  # what took its time here was no training
 
     def write_film(self) -> None:
@@ -104,10 +115,18 @@ class Log:
         """Write KID to the target, by direction, to TensorBoard (times 100) and to the screen."""
         scores = {f"kid_x100/{direction}": 100 * kid for direction, kid in kids.items()}
         self._events.writer.write_scalars(step, scores)
+        self._events.send()  # before the checkpoint that the run may go on from
         if not self._silent:
             said = ", ".join(f"{name} {value:.2f}" for name, value in scores.items())
             self._bar.write(f"step {step}: {said}")
         self._since = (step, time.monotonic())
+
+    def warn(self, step: int, text: str) -> None:
+        """Say something of a step that people should know, on the screen and to TensorBoard."""
+        self._events.writer.write_texts(step, {"warnings": text})
+        self._events.send()
+        if not self._silent:
+            self._bar.write(f"step {step}: {text}")
 
     def _rates(self, step: int) -> dict[str, float]:
         (since_step, since), now = self._since, time.monotonic()
@@ -117,16 +136,6 @@ class Log:
             "steps_per_second": rate,
             "images_per_second": len(self._method.inputs) * rate * self._batch_size,
         }
-
-
-def check_finite(values: Mapping[str, float], step: int) -> None:
-    """Raise `FloatingPointError` that names the first metric that is NaN or infinite."""
-    for name, value in values.items():
-        if not math.isfinite(value):
-            raise FloatingPointError(
-                f"{name} is {value} at step {step}, which is not saved: "
-                "lower config.train.learning_rate, or take config.dtype=float32"
-            )
 
 
 @jax.jit

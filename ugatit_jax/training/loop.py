@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import jax
 import numpy as np
@@ -20,11 +20,15 @@ from ugatit_jax.methods.method import Batch, Method
 from ugatit_jax.methods.state import TrainState, create_state
 from ugatit_jax.runs import checkpoints as on_disk
 from ugatit_jax.runs.directory import record_start
-from ugatit_jax.training.log import Log, say
+from ugatit_jax.training.divergence import Guard, History, RolledBack
+from ugatit_jax.training.log import Log, parameter_norms, say
 from ugatit_jax.training.samples import Sampler
 from ugatit_jax.training.start import Training, prepare
-from ugatit_jax.training.step import compile_step, jit_train_step
+from ugatit_jax.training.step import FINITE, compile_step, jit_train_step
 from ugatit_jax.training.stop import StopSignal
+
+# Streams of pictures whose seeds are so far apart have nothing in common, whatever a method has.
+OTHER_ORDER = 7919
 
 
 def train(config: ConfigDict, workdir: AnyPath, changed: bool = False) -> int:
@@ -33,7 +37,7 @@ def train(config: ConfigDict, workdir: AnyPath, changed: bool = False) -> int:
     That is `config.train.steps`, or less after Ctrl-C or SIGTERM, which save and end the run; the
     same call goes on from there, bit for bit. changed: go on although config or pictures are not
     what they were. Raises `InputError` for what the user can mend, before anything is compiled, and
-    `FloatingPointError` when a loss is no longer finite.
+    `FloatingPointError` when a loss is no longer finite, and `config.on_nonfinite` says to stop.
     """
     with contextlib.ExitStack() as until_the_end:
         return _train(prepare(config, workdir, changed, until_the_end))
@@ -43,15 +47,11 @@ def _train(training: Training) -> int:
     config, workdir, method = training.config, training.workdir, training.method
     say("drawing the first weights…")
     mesh = sharding.training_mesh(method.split, config.mesh.model)
-    create = functools.partial(create_state, build_method(config), config.train, config.seed)
-    state = sharding.create_on(mesh, create, method.split)
-    if training.initial is not None:
-        state = training.initial.put_into(state)
     with (
         on_disk.open_checkpoints(workdir, config.checkpoint) as checkpoints,
         distributed.ending_with_the_others(),
     ):
-        state = on_disk.restore(checkpoints, method, state, workdir)
+        state = on_disk.restore(checkpoints, method, _first_state(training, mesh), workdir)
         start, steps = int(state.step), config.train.steps
         if start >= steps:
             say(f"nothing to do: {workdir} is at step {start} of {steps}")
@@ -59,21 +59,44 @@ def _train(training: Training) -> int:
         say(f"training in {workdir} from step {start} to {steps}")
         if jax.process_index() == 0:
             record_start(workdir, config, training.identity, start)
-        reached = _run(training, mesh, state, checkpoints)
+        skip = config.on_nonfinite == "skip"
+        train_steps = TrainSteps(method, config.train, config.seed, mesh, skip)
+        while True:
+            try:
+                reached = _run(training, train_steps, mesh, state, checkpoints)
+                break
+            except RolledBack as error:
+                say(str(error))
+            # Not in the handler: the error has hold of the state that is of no use any more.
+            state = on_disk.restore(checkpoints, method, _first_state(training, mesh), workdir)
     distributed.wait_for_all("saved")  # process 0 has had more to write
     return reached
 
 
-def _run(training: Training, mesh: Mesh, state: TrainState, checkpoints: CheckpointManager) -> int:
+def _first_state(training: Training, mesh: Mesh) -> TrainState:
+    config, split = training.config, training.method.split
+    create = functools.partial(create_state, build_method(config), config.train, config.seed)
+    state = sharding.create_on(mesh, create, split)
+    return state if training.initial is None else training.initial.put_into(state)
+
+
+def _run(
+    training: Training,
+    train_steps: "TrainSteps",
+    mesh: Mesh,
+    state: TrainState,
+    checkpoints: CheckpointManager,
+) -> int:
     config, method, kid_curve = training.config, training.method, training.kid_curve
     start, steps = int(state.step), config.train.steps
-    batches = _batches(training, start)
+    history = History.read(training.workdir)
+    batches = _batches(training, start, history.orders(start))
     batch = sharding.place_batch(next(batches), mesh)
-    train_steps = TrainSteps(method, config.train, config.seed, mesh)
     train_steps.compile(method.phase(start), state, batch)
     translation = MappedTranslation(method, mesh, places_of(method, state, mesh))
     sampler = Sampler(config.samples, method, training.dataset, translation)
     log = Log(method, config.train, config.log_every, training.workdir, start)
+    guard = _guard(training, history, start, checkpoints, log)
     with log, StopSignal() as stop:
         if kid_curve is not None:
             kid_curve.forget_after(start)
@@ -84,20 +107,28 @@ def _run(training: Training, mesh: Mesh, state: TrainState, checkpoints: Checkpo
         any_process, previous = distributed.AnyProcess(mesh), None
         for step in range(start + 1, steps + 1):
             state, metrics = train_steps(method.phase(step - 1), state, batch)
+            metrics[FINITE].copy_to_host_async()  # before it is asked for, one step later
             stopped = any_process.wants(stop.received)
             last = step == steps or stopped
             if not last:
                 batch = sharding.place_batch(next(batches), mesh)
             # At most two steps under way: the device never waits, and the bar tells the truth.
-            jax.block_until_ready(previous)
-            previous = metrics
+            if previous is not None:
+                guard.check(*previous)
+            previous = step, metrics
 
             # Whoever stops a run waits for no KID, but for that of the last step.
             measure = kid_curve is not None and kid_curve.is_due(step, steps, stopped)
             save = last or measure or step % config.checkpoint.every == 0
+            draw = sampler.is_due(step, last)
+            if save or draw or log.is_due(step):
+                # A step's metrics say nothing of its update: what is saved or shown is sound.
+                metrics = {**metrics, **parameter_norms(state.params)}
+                guard.check(step, metrics)
+                previous = None
             log.advance(step, state, metrics, force=save)
-            if sampler.is_due(step, last):
-                log.write_grid(step, sampler.grid(state.best(method), step))
+            if draw:
+                log.write_grid(step, *sampler.grid(state.best(method), step))
             measured = None
             if kid_curve is not None and measure:
                 measured = kid_curve.measure(translation, state.best(method), step)
@@ -113,7 +144,35 @@ def _run(training: Training, mesh: Mesh, state: TrainState, checkpoints: Checkpo
     return step
 
 
-def _batches(training: Training, start: int) -> Iterator[dict[str, np.ndarray]]:
+def _guard(
+    training: Training, history: History, start: int, checkpoints: CheckpointManager, log: Log
+) -> Guard:
+    config, method, orders = training.config, training.method, history.orders(start)
+
+    def pictures(step: int) -> dict[str, np.ndarray]:
+        with contextlib.closing(_batches(training, step - 1, orders, whole=True)) as batches:
+            return next(batches)
+
+    return Guard(
+        config.on_nonfinite,
+        config.nonfinite_limit,
+        [player.name for player in method.all_players()],
+        training.workdir,
+        history,
+        start,
+        lambda: on_disk.newest(checkpoints) or 0,
+        pictures,
+        log.warn,
+    )
+
+
+def _batches(
+    training: Training, start: int, orders: int, whole: bool = False
+) -> Generator[dict[str, np.ndarray]]:
+    """This process' share of the batches from a step on, or all of them.
+
+    orders: how often their order has changed.
+    """
     from ugatit_jax.data import input_pipeline  # imports TensorFlow: seconds, and only needed here
 
     config, dataset = training.config, training.dataset
@@ -122,17 +181,22 @@ def _batches(training: Training, start: int) -> Iterator[dict[str, np.ndarray]]:
         name: datasets.Stream(domains[each.domain], each.prepare)
         for name, each in training.method.inputs.items()
     }
-    where = start, jax.process_index(), jax.process_count()
+    me, count = (0, 1) if whole else (jax.process_index(), jax.process_count())
+    seed = config.seed + orders * OTHER_ORDER
     return input_pipeline.train_batches(
-        streams, config.data, config.seed, config.train.batch_size, *where
+        streams, config.data, seed, config.train.batch_size, start, me, count, quiet=whole
     )
 
 
 class TrainSteps:
     """The training steps of a method's phases, each compiled for the mesh when its turn comes."""
 
-    def __init__(self, method: Method, train: ConfigDict, seed: int, mesh: Mesh) -> None:
+    def __init__(
+        self, method: Method, train: ConfigDict, seed: int, mesh: Mesh, skip: bool = False
+    ) -> None:
+        """`skip`: see `make_train_step`."""
         self._method, self._train, self._seed, self._mesh = method, train, seed, mesh
+        self._skip = skip
         everywhere = sharding.replicated(mesh)
         self._fixed = jax.tree.map(lambda x: sharding.place(x, everywhere), method.fixed())
         self._compiled: dict[str, jax.stages.Compiled] = {}
@@ -143,7 +207,9 @@ class TrainSteps:
             name = f" of phase {phase}" if len(self._method.phases) > 1 else ""
             say(f"compiling the training step{name}…")
             since = time.monotonic()
-            step = jit_train_step(self._method, self._train, self._seed, self._mesh, phase, state)
+            step = jit_train_step(
+                self._method, self._train, self._seed, self._mesh, phase, state, self._skip
+            )
             platform = self._mesh.devices.flat[0].platform
             lowered = step.lower(state, batch, self._fixed)
             self._compiled[phase] = compile_step(lowered, platform, self._train.deterministic)

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from ugatit_jax.data import datasets
+from ugatit_jax.data import datasets, images
 from ugatit_jax.inference.mapped import MappedTranslation, draw_style
 from ugatit_jax.methods.directions import BACK
 from ugatit_jax.methods.method import Method, Params
+from ugatit_jax.training.watchdog import Pair
 from ugatit_jax.viewing import visualize
 
 STYLES = 3  # columns of translations, with a method that has styles
@@ -45,14 +46,20 @@ class Sampler:
         """Say whether `samples.every` asks for a grid after this, maybe the last, step."""
         return self._every > 0 and (last or step % self._every == 0)
 
-    def grid(self, groups: Params, step: int) -> np.ndarray:
+    def grid(self, groups: Params, step: int) -> tuple[np.ndarray, dict[str, Pair]]:
         """Return the sample grid, uint8 [H, W, 3], of the translating groups.
 
-        With a method that has styles, each column of translations is in one of a few that stay the
-        same over the training.
+        And of what it shows the inputs and their (first) translations by direction, [N, h, w, 3] in
+        [-1, 1]. With a method that has styles, each column of translations is in one of a few that
+        stay the same over the training.
         """
         sections = {way: self._columns(groups, way) for way in self._method.directions}
-        return visualize.sample_grid(sections, step)
+        title, _ = self._styles()[0]
+        pairs = {
+            way: (images.to_float(self._real[way]), dict(columns)[title])
+            for way, columns in sections.items()
+        }
+        return visualize.sample_grid(sections, step), pairs
 
     def _columns(self, groups: Params, way: str) -> list[tuple[str, Any]]:
         method, real, back = self._method, self._real[way], BACK[way]

@@ -3,8 +3,12 @@
 Each device computes the gradients of its own pictures, `train.accumulate` parts of them one after
 the other. They are averaged once per move; of parameters that lie in shares each device moves its
 own, of all others every device makes the same move.
+
+Whether all terms and gradients of a step are finite is one of its metrics, so that nobody has to
+wait for them to know, and so that a step can be left out without asking anybody.
 """
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -33,18 +37,22 @@ TPU_OPTIONS = dict.fromkeys(
     ),
     False,
 )
+FINITE = "finite"  # the name of the metric
 OF_EXCHANGE = 2**31 - 1  # no method draws with this number
 KEPT_ON_CPU = 2**31  # bytes of a state that there is room for twice
 Opened = tuple[Any, Callable[..., tuple[Params]]]  # the first pass, and its pull-back
 
 
 def make_train_step(
-    method: Method, train: ConfigDict, seed: int, mesh: Mesh, phase: str
+    method: Method, train: ConfigDict, seed: int, mesh: Mesh, phase: str, skip: bool = False
 ) -> Callable[[TrainState, Batch, Any], tuple[TrainState, Terms]]:
     """Return the training step of a phase on a mesh, to be jitted by the caller.
 
-    method: a mapped one. train: the config's section. The last argument of the step is what
-    `Method.fixed` returns. Metrics are the players' terms, scalars by 'PLAYER/TERM'. Raises
+    method: a mapped one. train: the config's section. skip: whether a step with a term or gradient
+    that is not finite changes nothing but the count of steps; the old state is kept for that until
+    the step's end. The last argument of the step is what `Method.fixed` returns. Metrics are
+    scalars: the players' terms, 'PLAYER/TERM'; the Euclidean norms of the gradients, before they
+    are bounded, 'PLAYER/gradient/GROUP'; and FINITE, 1 if all of these are finite, else 0. Raises
     `ValueError` for players whose gradient through the first pass would be of other parameters than
     those that they move.
     """
@@ -62,7 +70,7 @@ def make_train_step(
         key = jax.random.fold_in(jax.random.key(seed), state.step)
         places = sharding.partition(state, method.split, mesh.size)
         on_devices = jax.shard_map(
-            functools.partial(_step_on_device, method, train, phase, places.params),
+            functools.partial(_step_on_device, method, train, phase, skip, places.params),
             mesh=mesh,
             in_specs=(places, P(AXES), P(AXES), P(), P()),
             out_specs=(places, P()),
@@ -77,6 +85,7 @@ def _step_on_device(
     method: Method,
     train: ConfigDict,
     phase: str,
+    skip: bool,
     places: Params,
     state: TrainState,
     batch: Batch,
@@ -95,6 +104,7 @@ def _step_on_device(
         method, params, state.other, (batch, noise), key, kept, train.accumulate
     )
     metrics: Terms = {}
+    gradients_of: dict[str, tuple[Params, Params]] = {}
     all_optimizers = method.optimizers(train)
     for player in method.players(phase):
         with jax.named_scope("refresh"):  # names of parts of the step, for profilers
@@ -108,6 +118,8 @@ def _step_on_device(
             grads, terms = sharding.mean_over_devices(found, (moving, P()))
         for group in player.moves:
             with jax.named_scope(f"update/{group}"):
+                name = f"{player.name}/gradient/{group}"
+                gradients_of[name] = grads[group], places[group]
                 if group in method.bounds:
                     grads[group] = sharding.bound_norm(
                         grads[group], places[group], method.bounds[group]
@@ -122,7 +134,18 @@ def _step_on_device(
     ema = state.ema
     if ema is not None:
         ema = optax.incremental_update(translating(method, shares), ema, 1 - train.ema_decay)
-    return TrainState(state.step + 1, shares, optimizers, other, ema), metrics
+    with jax.named_scope("finite"):
+        # Adam keeps squares, too: one that overflows would stop its parameter for good.
+        metrics |= sharding.norms(gradients_of)
+        finite = jnp.isfinite(jnp.stack([*metrics.values()])).all()
+        metrics[FINITE] = finite.astype(jnp.float32)
+    after = TrainState(state.step + 1, shares, optimizers, other, ema)
+    if skip:
+        before = dataclasses.replace(state, step=after.step)
+        # So that what was computed is computed as without this, to the same bits.
+        after = jax.lax.optimization_barrier(after)
+        after = jax.tree.map(functools.partial(jnp.where, finite), after, before)
+    return after, metrics
 
 
 def _open_first_pass(method: Method, params: Params, batch: Batch, noise: Any) -> Opened:
@@ -206,18 +229,24 @@ def compile_step(
 
 
 def jit_train_step(
-    method: Method, train: ConfigDict, seed: int, mesh: Mesh, phase: str, state: TrainState
+    method: Method,
+    train: ConfigDict,
+    seed: int,
+    mesh: Mesh,
+    phase: str,
+    state: TrainState,
+    skip: bool = False,
 ) -> jax.stages.Wrapped:
     """Return the training step on a mesh, jitted; it may consume the state that it is given.
 
-    state: of which arrays lie where is asked, maybe abstract.
+    state: of which arrays lie where is asked, maybe abstract. skip: see `make_train_step`.
     """
     size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
     on_cpu = mesh.devices.flat[0].platform == "cpu"
     places, on_data = sharding.shardings(mesh, state, method.split), sharding.over_data(mesh)
     everywhere = sharding.replicated(mesh)
     return jax.jit(
-        make_train_step(method, train, seed, mesh, phase),
+        make_train_step(method, train, seed, mesh, phase, skip),
         in_shardings=(places, on_data, everywhere),
         out_shardings=(places, everywhere),
         # In place XLA would have to copy the old moments first, on a CPU: it reads them again for

@@ -1,5 +1,6 @@
 """Pictures for people: where the networks look, and sample grids of a training run."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -141,6 +142,20 @@ def _grid_section(title: str, columns: Sequence[Column]) -> np.ndarray:
             body,
         ]
     )
+
+
+def tile(pictures: np.ndarray) -> np.ndarray:
+    """Return pictures [N, h, w, 3], as they are, in one that is about as wide as high.
+
+    White is where there are none. All are uint8.
+    """
+    count, height, width, _ = pictures.shape
+    across = math.ceil(math.sqrt(count))
+    rows = -(-count // across)
+    tiles = np.full((rows * across, height, width, 3), 255, np.uint8)
+    tiles[:count] = pictures
+    tiles = tiles.reshape(rows, across, height, width, 3).swapaxes(1, 2)
+    return tiles.reshape(rows * height, across * width, 3)
 
 
 def _levels(pictures: np.ndarray) -> np.ndarray:
