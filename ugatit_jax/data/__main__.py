@@ -1,0 +1,56 @@
+"""Check folders of pictures, before a training does.
+
+    python -m ugatit_jax.data check DIR [--size PX] [--out DIR] [--fix DIR]
+
+DIR has trainA/, trainB/, testA/ and testB/, or is any folder of pictures. It is looked through for
+broken pictures, exact and near duplicates (within a split, across splits, across domains), pictures
+without colours among coloured ones, tiny and enlarged ones, borders, marks at a constant place, odd
+shapes, and domains that framing or the cast of colours alone tell apart; the pictures farthest from
+their domain's centre are shown. index.html, report.json and contact sheets go to --out. Nothing in
+DIR is changed: --fix writes a copy without the defects, by hard links where that can be.
+
+Exit status: 0 where nothing is wrong, 1 where there are defects (or, with --strict, notes), 2 if
+the command cannot go on, 75 for files that may be readable later.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from ugatit_jax.console.errors import InputError, Parser, exit_on_input_error
+from ugatit_jax.data.storage import folder_argument
+
+
+@exit_on_input_error
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    parser = Parser(prog="python -m ugatit_jax.data", description="Pictures worth training on.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
+    _add_check(commands.add_parser("check", help="look for what is wrong with pictures"))
+    args = parser.parse_args(argv)
+    run = args.run
+    return run(args)
+
+
+def _add_check(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_check)
+    add = parser.add_argument
+    add("folder", type=folder_argument, metavar="DIR", help="trainA/ … testB/, or any pictures")
+    add("--size", type=int, default=256, metavar="PX", help="that is trained at; default: 256")
+    add("--out", type=folder_argument, help="for the report; default: NAME-check, here")
+    add("--fix", type=folder_argument, metavar="DIR", help="write a copy without the defects")
+    add("--no-network", action="store_true", help="without features: seconds instead of minutes")
+    add("--strict", action="store_true", help="exit with 1 for notes, too")
+
+
+def _check(args: argparse.Namespace) -> int:
+    if not 16 <= args.size <= 4096:
+        raise InputError(f"--size {args.size}: give what is trained at, 16 to 4096 px")
+    from ugatit_jax.curation.check import check  # not above, where --help would wait for NumPy
+
+    findings = check(args.folder, args.size, args.out, args.fix, network=not args.no_network)
+    return int(any(finding.is_defect or args.strict for finding in findings))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
