@@ -1,16 +1,22 @@
-"""Check folders of pictures, before a training does.
+"""Pictures worth training on: check those that are there, prepare those that are not.
 
     python -m ugatit_jax.data check DIR [--size PX] [--out DIR] [--fix DIR]
+    python -m ugatit_jax.data prepare NAME DIR [--from FOLDER]
 
-DIR has trainA/, trainB/, testA/ and testB/, or is any folder of pictures. It is looked through for
-broken pictures, exact and near duplicates (within a split, across splits, across domains), pictures
-without colours among coloured ones, tiny and enlarged ones, borders, marks at a constant place, odd
-shapes, and domains that framing or the cast of colours alone tell apart; the pictures farthest from
-their domain's centre are shown. index.html, report.json and contact sheets go to --out. Nothing in
-DIR is changed: --fix writes a copy without the defects, by hard links where that can be.
+`check`: DIR has trainA/, trainB/, testA/ and testB/, or is any folder of pictures. It is looked
+through for broken pictures, exact and near duplicates (within a split, across splits, across
+domains), pictures without colours among coloured ones, tiny and enlarged ones, borders, marks at a
+constant place, odd shapes, and domains that framing or the cast of colours alone tell apart; the
+pictures farthest from their domain's centre are shown. index.html, report.json and contact sheets
+go to --out. Nothing in DIR is changed: --fix writes a copy without the defects, by hard links where
+that can be.
+
+`prepare` makes one of the paper's data sets, selfie2anime, horse2zebra, photo2vangogh, cat2dog or
+photo2portrait, in DIR: it is downloaded, or arranged out of a folder or an archive that --from
+names, and its pictures are counted. A download goes on where it stopped.
 
 Exit status: 0 where nothing is wrong, 1 where there are defects (or, with --strict, notes), 2 if
-the command cannot go on, 75 for files that may be readable later.
+the command cannot go on, 75 for files that may be readable, or had, later.
 """
 
 import argparse
@@ -27,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = Parser(prog="python -m ugatit_jax.data", description="Pictures worth training on.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
     _add_check(commands.add_parser("check", help="look for what is wrong with pictures"))
+    _add_prepare(commands.add_parser("prepare", help="make one of the paper's data sets"))
     args = parser.parse_args(argv)
     run = args.run
     return run(args)
@@ -50,6 +57,24 @@ def _check(args: argparse.Namespace) -> int:
 
     findings = check(args.folder, args.size, args.out, args.fix, network=not args.no_network)
     return int(any(finding.is_defect or args.strict for finding in findings))
+
+
+def _add_prepare(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_prepare)
+    add = parser.add_argument
+    add("source", metavar="NAME", help="selfie2anime, horse2zebra, photo2vangogh, cat2dog, …")
+    add("folder", type=folder_argument, metavar="DIR", help="a new folder")
+    add("--from", dest="given", type=folder_argument, metavar="PATH", help="where the pictures are")
+    add("--unverified", action="store_true", help="take other numbers of pictures than the paper's")
+    add("--cache-dir", default="", help="for the download; default: $XDG_CACHE_HOME/ugatit_jax")
+
+
+def _prepare(args: argparse.Namespace) -> int:
+    from ugatit_jax.curation.prepare import prepare
+
+    made = prepare(args.source, args.folder, args.given, args.cache_dir, args.unverified)
+    print(f"{args.folder}: {', '.join(f'{count:,} {split}' for split, count in made.items())}")
+    return 0
 
 
 if __name__ == "__main__":
