@@ -1,6 +1,5 @@
 """Pictures out of archives that others made: nothing lands elsewhere, and no bomb goes off."""
 
-import contextlib
 import io
 import tarfile
 import zipfile
@@ -37,15 +36,14 @@ def extract_pictures(archive: Path, folder: Path) -> int:
         raise InputError(f"{archive} is neither a ZIP nor a tar: give an archive of pictures")
     total, count = 0, 0
     try:
-        with contextlib.closing(_members(archive)) as members:
-            for name, opened in tqdm(members, "Unpacking", unit="file", disable=None):
-                path = _safe(name, archive)
-                if path is None:
-                    continue
-                count += 1
-                if count > MOST_FILES:
-                    raise InputError(f"{archive} holds more than {MOST_FILES:,} pictures")
-                total += _write(opened, folder / path, archive, MOST_BYTES - total)
+        for name, opened in tqdm(_members(archive), "Unpacking", unit="file", disable=None):
+            path = _safe(name, archive)
+            if path is None:
+                continue
+            count += 1
+            if count > MOST_FILES:
+                raise InputError(f"{archive} holds more than {MOST_FILES:,} pictures")
+            total += _write(opened, folder / path, archive, MOST_BYTES - total)
     except (*_BROKEN, RuntimeError) as error:  # zipfile's of one that is encrypted
         raise InputError(f"{archive} is damaged or encrypted ({error}): get it again") from error
     return count

@@ -2,6 +2,7 @@
 
     python -m ugatit_jax.data check DIR [--size PX] [--out DIR] [--fix DIR]
     python -m ugatit_jax.data prepare NAME DIR [--from FOLDER]
+    python -m ugatit_jax.data prepare --faces=photo|anime FOLDER DIR [--size PX]
 
 `check`: DIR has trainA/, trainB/, testA/ and testB/, or is any folder of pictures. It is looked
 through for broken pictures, exact and near duplicates (within a split, across splits, across
@@ -13,7 +14,10 @@ that can be.
 
 `prepare` makes one of the paper's data sets, selfie2anime, horse2zebra, photo2vangogh, cat2dog or
 photo2portrait, in DIR: it is downloaded, or arranged out of a folder or an archive that --from
-names, and its pictures are counted. A download goes on where it stopped.
+names, and its pictures are counted. A download goes on where it stopped. With --faces it cuts the
+faces out of a folder of photographs, into DIR's trainA/ and testA/, or of drawings, into trainB/
+and testB/; all are framed alike, and faces_A.csv or faces_B.csv says where each comes from, and
+what was dropped and why. The same command goes on where it stopped.
 
 Exit status: 0 where nothing is wrong, 1 where there are defects (or, with --strict, notes), 2 if
 the command cannot go on, 75 for files that may be readable, or had, later.
@@ -62,18 +66,41 @@ def _check(args: argparse.Namespace) -> int:
 def _add_prepare(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_prepare)
     add = parser.add_argument
-    add("source", metavar="NAME", help="selfie2anime, horse2zebra, photo2vangogh, cat2dog, …")
-    add("folder", type=folder_argument, metavar="DIR", help="a new folder")
+    add("source", metavar="NAME", help="selfie2anime, horse2zebra, …; or FOLDER, with --faces")
+    add("folder", type=folder_argument, metavar="DIR", help="of the data set")
     add("--from", dest="given", type=folder_argument, metavar="PATH", help="where the pictures are")
     add("--unverified", action="store_true", help="take other numbers of pictures than the paper's")
     add("--cache-dir", default="", help="for the download; default: $XDG_CACHE_HOME/ugatit_jax")
+    faces = parser.add_argument_group("of faces")
+    add = faces.add_argument
+    add("--faces", choices=("photo", "anime"), help="cut faces out of photographs, or of drawings")
+    add("--size", type=int, default=256, metavar="PX", help="of the pictures; default: 256")
+    add("--seed", type=int, default=0, help="of the split; default: 0")
+    add("--test-share", type=float, default=0.03, help="to test with; default: 0.03")
 
 
 def _prepare(args: argparse.Namespace) -> int:
+    if args.faces:
+        return _prepare_faces(args)
     from ugatit_jax.curation.prepare import prepare
 
     made = prepare(args.source, args.folder, args.given, args.cache_dir, args.unverified)
     print(f"{args.folder}: {', '.join(f'{count:,} {split}' for split, count in made.items())}")
+    return 0
+
+
+def _prepare_faces(args: argparse.Namespace) -> int:
+    if not 16 <= args.size <= 4096:
+        raise InputError(f"--size {args.size}: give what is trained at, 16 to 4096 px")
+    if not 0 <= args.test_share <= 0.5:
+        raise InputError(f"--test-share {args.test_share}: give 0 to 0.5")
+    if args.given or args.unverified:
+        raise InputError("--from and --unverified are not for faces: leave them out")
+    from ugatit_jax.curation.face_domain import Recipe, make_face_domain
+
+    recipe = Recipe(args.faces, args.size, args.seed, args.test_share)
+    counts = make_face_domain(folder_argument(args.source), args.folder, recipe)
+    print(f"{args.folder}: {', '.join(f'{count:,} {what}' for what, count in counts.items())}")
     return 0
 
 
