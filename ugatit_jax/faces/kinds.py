@@ -8,6 +8,7 @@ from ugatit_jax.faces.face import Detector
 from ugatit_jax.faces.nvxs import open_nvxs
 
 _OPENERS: dict[str, Callable[[], Detector]] = {"photo": open_blazeface, "anime": open_nvxs}
+KINDS = tuple(_OPENERS)
 
 
 def open_detector(kind: str) -> Detector:
