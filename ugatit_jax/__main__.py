@@ -16,6 +16,7 @@ COMMANDS = {
     "compare": ("compare", "lay runs side by side"),
     "prefer": ("prefer", "ask people which translations they prefer"),
     "page": ("page", "translate in a browser, and watch a training"),
+    "data": ("data.__main__", "check pictures, or prepare them for a training"),
     "export": ("export", "write what translates as a folder of its own"),
     "plan": ("plan", "say what a training takes on chips that need not be here"),
     "emoji": ("emoji", "render the demo's pictures"),

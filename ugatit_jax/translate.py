@@ -10,6 +10,11 @@ over the picture, and 'local' and 'global' of the discriminators over the transl
 export is without. A file .nomedia in these two folders keeps them out of what is scored, translated
 or trained on where DIR is. What is transparent stays so; the networks see it over white.
 
+With --align=face the faces in a picture are found, cut out as those that the network was trained on
+are framed, translated, and pasted back with soft edges: results have the picture's own size. The
+framing is measured from the run's pictures, or from a folder of such, --align-like. A picture
+without a face is named, and translated as --fit says.
+
 A method that has styles, such as MUNIT, gives every picture a random one of its own, which follows
 from its name and --seed. With --styles N there are N translations of FOLDER/x/y.jpg,
 DIR/x/y_style1.png and so on, in styles that are the same for all pictures, and DIR/styles/grid.png
@@ -28,16 +33,20 @@ import hashlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ugatit_jax.console.errors import InputError, Parser, TransientError, exit_on_input_error
 from ugatit_jax.console.numbers import whole_number
 from ugatit_jax.data.encodings import ENCODINGS
-from ugatit_jax.data.storage import folder_argument, resolve
+from ugatit_jax.data.storage import folder_argument, path_argument, resolve
 from ugatit_jax.inference.options import FITS, MOST_STYLES, Options
 from ugatit_jax.methods.directions import DIRECTIONS
 from ugatit_jax.runs.exports import is_exported
 from ugatit_jax.runs.steps import parse_step
 from ugatit_jax.runs.trained import model_argument
+
+if TYPE_CHECKING:
+    from ugatit_jax.inference.align import Aligner
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -70,6 +79,12 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "(default); or give results of the picture's own size: stretch or pad it, translate it in "
         "overlapping tiles, or natively in one piece, which light generators can",
     )
+    add(
+        "--align",
+        choices=("face",),
+        help="translate the faces in pictures alone, framed as in training, and paste them back",
+    )
+    add("--align-like", type=path_argument, metavar="DIR", help="pictures framed as in training")
     add("--format", choices=ENCODINGS, default="png", help="jpg and webp: of quality 95")
     add("--attention", action="store_true", help="where the networks look: pictures and arrays")
     add("--cycle", action="store_true", help="the translation, translated back, too")
@@ -86,18 +101,43 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _check_styles(args: argparse.Namespace) -> None:
+def _check_options(args: argparse.Namespace) -> None:
+    if args.align_like is not None and args.align is None:
+        raise InputError("--align-like says what faces are aligned like: say --align=face, too")
     if args.style is not None and (args.styles, args.seed) != (None, None):
         raise InputError(
             "--style takes a picture's style, --styles and --seed draw others: say one"
         )
 
 
+def _open_aligner(args: argparse.Namespace, image_size: tuple[int, int]) -> "Aligner":
+    """Measure how the pictures that were trained on are framed."""
+    from ugatit_jax.config.records import load_config
+    from ugatit_jax.data.datasets import Domain, open_dataset
+    from ugatit_jax.data.images import list_images
+    from ugatit_jax.inference.align import Aligner
+
+    if args.align_like is not None:
+        files = list_images(args.align_like)
+        if not files:
+            raise InputError(
+                f"no pictures in --align-like {args.align_like}: give some to align by"
+            )
+        return Aligner.like(Domain([file.name for file in files], files), image_size)
+    data = load_config(args.run_dir / "config.json").data
+    if is_exported(args.run_dir) or not data.source:
+        raise InputError(
+            "an export does not say what it was trained on: give pictures framed like these by "
+            "--align-like=DIR"
+        )
+    return Aligner.like(getattr(open_dataset(data), f"train_{args.direction[0]}"), image_size)
+
+
 @exit_on_input_error
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     args = _parse(argv)
-    _check_styles(args)
+    _check_options(args)
     # Not above, where --help and a mistake would wait for NumPy, and below for JAX, for seconds.
     from ugatit_jax.data.images import decode
     from ugatit_jax.inference.jobs import make_folders, plan, still_to_do
@@ -131,6 +171,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if picture is not None:
         style = translator.encode_style(picture, options.direction)
         styled = f"of {args.style.name} ({hashlib.sha256(picture.tobytes()).hexdigest()[:16]})"
+    aligner = _open_aligner(args, translator.image_size) if args.align else None
     weights = checksum(translator.weights[options.direction])
     run = resolve(args.run_dir).name
     made = Made(
@@ -138,7 +179,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         translator.step,
         weights,
         options.direction,
-        options.fit,
+        f"{options.fit}, {aligner.describe()}" if aligner else options.fit,
         options.format,
         style=styled,
     )
@@ -149,7 +190,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.attention and translator.method.judges and not is_exported(args.run_dir):
             target = args.direction[-1]
             judge = DiscriminatorAttention.load(args.run_dir, target, translator.step)
-        failed = FileTranslator(translator, options, made, record, judge, style)(todo)
+        failed = FileTranslator(translator, options, made, record, judge, style, aligner)(todo)
     print(
         f"{args.out}: {len(todo) - len(failed)} pictures translated, {len(jobs) - len(todo)} were "
         f"there already, {len(failed)} could not be translated"

@@ -8,7 +8,18 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SLOW = {"jax", "flax", "optax", "orbax", "matplotlib", "tensorflow", "clu", "scipy", "skimage"}
-COMMANDS = ("main", "translate", "evaluate", "compare", "prefer", "page", "plan", "export", "emoji")
+COMMANDS = (
+    "main",
+    "translate",
+    "evaluate",
+    "compare",
+    "prefer",
+    "page",
+    "plan",
+    "export",
+    "emoji",
+    "data",
+)
 RUN = """
 import atexit, runpy, sys
 
@@ -65,6 +76,9 @@ def test_help_imports_nothing_slow(command: str) -> None:
         ),
         ("prefer", ["--report", "docs"], "no study in docs"),
         ("export", ["no_run", "--out=x"], "no run in no_run"),
+        ("data", ["mend", "docs"], "invalid choice: 'mend'"),
+        ("data", ["check", "none"], "no folder none"),
+        ("data", ["check", "docs", "--out=docs/check"], "--out docs/check is inside docs"),
         ("emoji", ["--size=large"], "invalid int value: 'large'"),
     ],
 )

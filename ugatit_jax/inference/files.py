@@ -22,6 +22,7 @@ from ugatit_jax.console.errors import InputError, in_a_line, printable
 from ugatit_jax.data import images
 from ugatit_jax.data.storage import open_file, write_atomically
 from ugatit_jax.inference import fit
+from ugatit_jax.inference.align import Aligner
 from ugatit_jax.inference.attention_maps import DiscriminatorAttention
 from ugatit_jax.inference.jobs import Job, outputs
 from ugatit_jax.inference.options import Options
@@ -55,17 +56,20 @@ class FileTranslator:
         record: Record,
         judge: DiscriminatorAttention | None = None,
         style: np.ndarray | None = None,
+        aligner: Aligner | None = None,
     ) -> None:
         """`made` says how, and `record` is told of every picture before it is written.
 
         `judge`: the discriminators of the target domain, for their attention. `style`: of all
-        pictures, [style_size]; None: random ones, of a method that has styles.
+        pictures, [style_size]; None: random ones, of a method that has styles. `aligner`: what
+        finds faces, to translate these alone; None: whole pictures are.
         """
         translator.check(options.direction, options.fit, options.cycle)
         if options.attention and not translator.method.looks:
             raise InputError("these generators have no attention to show: leave out --attention")
         self._translator, self._options, self._judge = translator, options, judge
         self._made, self._record, self._style = made, record, style
+        self._aligner = aligner
 
     def __call__(self, jobs: Sequence[Job]) -> list[InputError]:
         """Translate with a progress bar; returns why pictures could not be, one for each of these.
@@ -130,11 +134,23 @@ class FileTranslator:
         except InputError as error:
             return error
         try:
+            if (aligned := self._align(job, picture)) is not None:
+                return _Read(job, dataclasses.replace(aligned, number=job.number), alpha)
             fitted = fit.fit_picture(picture, mode, size)
             fitted = dataclasses.replace(fitted, number=job.number)
         except InputError as error:
             return InputError(f"cannot translate {printable(job.source)}: {error}")
         return _Read(job, fitted, None if alpha is None else fit.fit_alpha(alpha, mode, size))
+
+    def _align(self, job: Job, picture: np.ndarray) -> fit.Fitted | None:
+        """The faces of a picture, if these are to be translated and there are some."""
+        if self._aligner is None:
+            return None
+        aligned = self._aligner(picture, self._translator.image_size[0])
+        if aligned is None:
+            said = f"no face in {printable(job.source)}: all of it is translated, by --fit"
+            tqdm.write(f"{said}={self._options.fit}", file=sys.stderr)
+        return aligned
 
     def _judgement(self, picture: np.ndarray) -> dict[str, np.ndarray]:
         """The discriminators' heat maps of a translation, in the size that they were trained on."""
