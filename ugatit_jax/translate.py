@@ -39,10 +39,15 @@ from ugatit_jax.runs.steps import parse_step
 from ugatit_jax.runs.trained import model_argument
 
 
-def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+def make_parser() -> Parser:
+    """Return the parser of the command line."""
     parser = Parser(
-        prog="python -m ugatit_jax.translate",
+        prog="ugatit translate",
         description="Translate pictures with a trained model.",
+        examples=(
+            "ugatit translate emoji drawing.png --out=drawings",
+            "ugatit translate runs/mine photos --out=translated --fit=pad --gallery",
+        ),
     )
     add = parser.add_argument
     add(
@@ -56,11 +61,21 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         type=folder_argument,
         nargs="+",
         metavar="INPUT",
-        help="picture, folder or 'glob/**/*.jpg'",
+        help="a picture, a folder, which is searched in depth, or 'glob/**/*.jpg'",
     )
-    add("--out", type=folder_argument, required=True, metavar="DIR", help="for the results")
-    add("--direction", choices=DIRECTIONS, default="a2b", help="default: a2b")
-    add("--step", type=parse_step, help="of the checkpoint, or best; default: the newest")
+    add("--out", type=folder_argument, required=True, metavar="DIR", help="folder of the results")
+    add(
+        "--direction",
+        choices=DIRECTIONS,
+        default="a2b",
+        help="from pictures like trainA to those like trainB, or back; default: a2b",
+    )
+    add(
+        "--step",
+        type=parse_step,
+        metavar="STEP",
+        help="of the checkpoint: a number, or best, that of the lowest KID; default: the newest",
+    )
     add(
         "--fit",
         choices=FITS,
@@ -69,15 +84,24 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "(default); or give results of the picture's own size: stretch or pad it, translate it in "
         "overlapping tiles, or natively in one piece, which light generators can",
     )
-    add("--format", choices=ENCODINGS, default="png", help="jpg and webp: of quality 95")
-    add("--attention", action="store_true", help="where the networks look: pictures and arrays")
-    add("--cycle", action="store_true", help="the translation, translated back, too")
+    add(
+        "--format",
+        choices=ENCODINGS,
+        default="png",
+        help="of the results; jpg and webp of quality 95",
+    )
+    add(
+        "--attention",
+        action="store_true",
+        help="also show where the networks look: pictures and arrays in DIR/attention",
+    )
+    add("--cycle", action="store_true", help="also translate the translation back: DIR/cycle")
     add("--styles", type=int, metavar="N", help="translate every picture in N random styles")
-    add("--seed", type=int, metavar="S", help="of random styles; default: 0")
+    add("--seed", type=int, metavar="S", help="draws the random styles; default: 0")
     add("--style", type=Path, metavar="PICTURE", help="translate in the style of this picture")
-    add("--gallery", action="store_true", help="a page with all of it: DIR/index.html")
+    add("--gallery", action="store_true", help="also write a page with all of it: DIR/index.html")
     add("--overwrite", action="store_true", help="translate again what is there, however made")
-    return parser.parse_args(argv)
+    return parser
 
 
 def _check_styles(args: argparse.Namespace) -> None:
@@ -94,7 +118,7 @@ def _check_styles(args: argparse.Namespace) -> None:
 @exit_on_input_error
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    args = _parse(argv)
+    args = make_parser().parse_args(argv)
     _check_styles(args)
     # Not above, where --help and a mistake would wait for NumPy, and below for JAX, for seconds.
     from ugatit_jax.data.images import decode
