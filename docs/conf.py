@@ -30,7 +30,7 @@ _OUTSIDE = re.compile(r"\[([^\]]+)\]\(\.\./([^)#]+)(?:#[^)]*)?\)")
 
 
 def name_files_outside(app: Sphinx, page: str, source: list[str]) -> None:
-    """Make links out of docs/ the names of what they lead to; one that leads nowhere is a warning."""
+    """Make of a link out of docs/ the name of what it leads to; a broken one is a warning."""
 
     def name(link: re.Match[str]) -> str:
         text, path = link.groups()

@@ -39,10 +39,10 @@ def config_page() -> str:
     sections = [
         "# Fields of a config",
         "",
-        "Written by `python docs/generate.py` from the comments in `ugatit_jax/config/fields.py` and",
-        "`ugatit_jax/methods/…_fields.py`. Give any of them on the command line, such as",
-        "`--config.train.batch_size=8`. `ugatit train --config=NAME --print-config` prints what an",
-        "experiment comes to.",
+        "Written by `python docs/generate.py` from the comments in `ugatit_jax/config/fields.py`",
+        "and `ugatit_jax/methods/…_fields.py`. Give any of them on the command line, such as",
+        "`--config.train.batch_size=8`. `ugatit train --config=NAME --print-config` prints what",
+        "an experiment comes to.",
         "",
         "## Of all methods",
         "",
@@ -103,11 +103,12 @@ def _comments_of_dict(source: str) -> dict[str, str]:
     """The comments above the keys of FIELDS, {'section.name': comment}."""
     comments, found = _comment_lines(source), {}
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            if node.target.id == "FIELDS" and isinstance(node.value, ast.Dict):
-                for key in node.value.keys:
-                    if isinstance(key, ast.Constant) and (said := _above(key.lineno, comments)):
-                        found[str(key.value)] = said
+        if not (isinstance(node, ast.AnnAssign) and isinstance(node.value, ast.Dict)):
+            continue
+        if isinstance(node.target, ast.Name) and node.target.id == "FIELDS":
+            for key in node.value.keys:
+                if isinstance(key, ast.Constant) and (said := _above(key.lineno, comments)):
+                    found[str(key.value)] = said
     return found
 
 
@@ -139,9 +140,10 @@ def cli_page() -> str:
     lines = [
         "# Commands",
         "",
-        "Written by `python docs/generate.py` from the parsers, as `--help` prints them. `python -m",
-        "ugatit_jax COMMAND` is the same, where `ugatit` is not installed. A command ends with status",
-        "0, 2 for a mistake, told in a line, or 75 where something could not be read just then.",
+        "Written by `python docs/generate.py` from the parsers, as `--help` prints them. `python",
+        "-m ugatit_jax COMMAND` is the same, where `ugatit` is not installed. A command ends with",
+        "status 0, with 2 for a mistake, told in a line, or with 75 where something could not be",
+        "read just then.",
         "",
         *_sh(EXAMPLES),
     ]

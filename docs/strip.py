@@ -2,8 +2,9 @@
 
     python docs/strip.py
 
-The left half is OpenMoji → Twemoji, the right half Twemoji → OpenMoji. Chosen by hand; `ugatit evaluate emoji
---data=emoji` shows all, from best to worst. Inputs have the 64 px that the network sees.
+The left half is OpenMoji → Twemoji, the right half Twemoji → OpenMoji. Chosen by hand;
+`ugatit evaluate emoji --data=emoji` shows all, from best to worst. Inputs have the 64 px that the
+network sees.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The Dockerfiles: what they copy and install is there, and Kubernetes takes the image they make."""
+"""The Dockerfiles: what they install is there, and Kubernetes takes the image that they make."""
 
 import re
 import tomllib
@@ -36,7 +36,9 @@ def test_the_commands_that_a_file_gives_fit(file: Path) -> None:
     commands = BUILD.findall(file.read_text().replace("#   ", ""))
     assert commands
     for dockerfile, argument, value, _ in commands:
-        arguments = {rest.split("=")[0] for word, rest in instructions(ROOT / dockerfile) if word == "ARG"}
+        arguments = {
+            rest.split("=")[0] for word, rest in instructions(ROOT / dockerfile) if word == "ARG"
+        }
         assert not argument or (argument in arguments and (ROOT / value).is_file())
 
 
