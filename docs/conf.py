@@ -29,6 +29,15 @@ html_copy_source = False
 _OUTSIDE = re.compile(r"\[([^\]]+)\]\(\.\./([^)#]+)(?:#[^)]*)?\)")
 
 
+def show_front_page(app: Sphinx, page: str, source: list[str]) -> None:
+    """Make the README the site's first page, and links to it links to that page."""
+    if page == "index":
+        _, contents = source[0].split("```", 1)
+        readme = re.sub(r"\]\((?!https:|docs/|#)", "](../", (ROOT / "README.md").read_text())
+        source[0] = f"{readme.replace('](docs/', '](')}\n```{contents}"
+    source[0] = source[0].replace("](../README.md", "](index.md")
+
+
 def name_files_outside(app: Sphinx, page: str, source: list[str]) -> None:
     """Make of a link out of docs/ the name of what it leads to; a broken one is a warning."""
 
@@ -43,4 +52,5 @@ def name_files_outside(app: Sphinx, page: str, source: list[str]) -> None:
 
 def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
+    app.connect("source-read", show_front_page)
     app.connect("source-read", name_files_outside)
