@@ -31,7 +31,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from benchmarks.step import Step, set_up_step
-from ugatit_jax.config.flags import parse_experiment
+from ugatit_jax.config.flags import add_experiment, parse_experiment
 from ugatit_jax.console.errors import Parser, exit_on_input_error
 from ugatit_jax.devices.runtime import keep_freed_memory
 from ugatit_jax.planning.ahead import optimize
@@ -274,6 +274,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         allow_abbrev=False,
     )
     parser.add_argument("--topology", default="", help="a slice of TPUs, as `plan` takes it")
+    add_experiment(parser)
     config, known = parse_experiment(
         parser, sys.argv[1:] if argv is None else argv, "--topology=SLICE"
     )

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from ugatit_jax.config.flags import parse_experiment
+from ugatit_jax.config.flags import add_experiment, parse_experiment
 from ugatit_jax.console.errors import Parser, exit_on_input_error
 from ugatit_jax.data.storage import write_atomically
 from ugatit_jax.planning.chips import GIB, Chip
@@ -114,6 +114,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--per_chip", nargs="+", type=int, default=[1, 4])
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=NETWORKS)
     parser.add_argument("--out", type=Path, default=Path("docs/plan.md"))
+    add_experiment(parser)
     config, known = parse_experiment(
         parser, argv, "--topologies=KIND:AxB, --per_chip=N, --networks=light, --out=FILE"
     )

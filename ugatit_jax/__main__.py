@@ -24,13 +24,19 @@ COMMANDS = {
     "export-weights": ("interop.export_weights", "write a run's weights as a PyTorch file"),
 }
 
+EXAMPLES = (
+    "ugatit translate emoji drawing.png --out=drawings",
+    "ugatit train --config=folder --config.data.source=my_pictures --workdir=runs/mine",
+)
+
 
 def usage() -> str:
     """Return what there is."""
     width = max(map(len, COMMANDS))
     lines = [f"  {name:{width}}  {what}" for name, (_, what) in COMMANDS.items()]
     more = "ugatit COMMAND --help says more; python -m ugatit_jax COMMAND is the same."
-    return "\n".join(["usage: ugatit COMMAND [arguments]", "", *lines, "", more])
+    examples = ["examples:", *(f"  {line}" for line in EXAMPLES)]
+    return "\n".join(["usage: ugatit COMMAND [arguments]", "", *lines, "", more, "", *examples])
 
 
 @exit_on_input_error

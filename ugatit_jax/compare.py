@@ -12,23 +12,35 @@ from collections.abc import Sequence
 
 from ugatit_jax.console.errors import InputError, Parser, exit_on_input_error
 from ugatit_jax.console.extras import require
+from ugatit_jax.console.numbers import whole_number
 from ugatit_jax.data.storage import path_argument
 from ugatit_jax.runs.steps import parse_step
 from ugatit_jax.runs.trained import model_argument
 
 
-@exit_on_input_error
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status."""
+def make_parser() -> Parser:
+    """Return the parser of the command line."""
     parser = Parser(
-        prog="python -m ugatit_jax.compare",
+        prog="ugatit compare",
         description="Score runs in one go, and lay them side by side.",
+        examples=(
+            "ugatit compare runs/mine runs/other --out=compared",
+            "ugatit compare runs/seed_0 runs/seed_1 emoji --data=emoji --out=compared --step=best",
+        ),
     )
     parser.add_argument(
-        "runs", type=model_argument, nargs="+", metavar="RUN_DIR", help="runs, exports, or emoji"
+        "runs",
+        type=model_argument,
+        nargs="+",
+        metavar="RUN_DIR",
+        help="two or more runs, exports, or emoji",
     )
     parser.add_argument(
-        "--out", type=path_argument, required=True, metavar="DIR", help="for page, tables, scores"
+        "--out",
+        type=path_argument,
+        required=True,
+        metavar="DIR",
+        help="for the page, tables and scores",
     )
     parser.add_argument(
         "--features",
@@ -36,16 +48,39 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="NETWORK",
         help="efficientnet-lite0, inception, or its file; default: inception if it was downloaded",
     )
-    parser.add_argument("--step", type=parse_step, help="of all runs, or best; default: the newest")
-    parser.add_argument("--data", default="", help="another data set than that of the training")
-    parser.add_argument("--limit", type=int, help="test pictures per domain; default: all")
+    parser.add_argument(
+        "--step",
+        type=parse_step,
+        metavar="STEP",
+        help="of all runs: a number, or best, that of the lowest KID; default: the newest",
+    )
+    parser.add_argument(
+        "--data",
+        default="",
+        metavar="SOURCE",
+        help="another data set than that of the trainings, as config.data.source names it",
+    )
+    parser.add_argument(
+        "--limit",
+        type=whole_number(1),
+        metavar="N",
+        help="the first N test pictures per domain; default: all",
+    )
     parser.add_argument(
         "--held-out",
         action="store_true",
         help="only the test pictures that KID while training left alone (config.eval.held_out)",
     )
-    parser.add_argument("--overwrite", action="store_true", help="reports on something else, too")
-    options = vars(parser.parse_args(argv))
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace reports on other pictures"
+    )
+    return parser
+
+
+@exit_on_input_error
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    options = vars(make_parser().parse_args(argv))
     runs, out = options.pop("runs"), options.pop("out")
     # Not above, where --help and a mistake would wait for NumPy, and below for JAX, for seconds.
     from ugatit_jax.runs.advice import check_run

@@ -25,20 +25,24 @@ from ugatit_jax.runs.steps import parse_step
 from ugatit_jax.runs.trained import model_argument
 
 
-@exit_on_input_error
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status."""
+def make_parser() -> Parser:
+    """Return the parser of the command line."""
     parser = Parser(
-        prog="python -m ugatit_jax.evaluate",
+        prog="ugatit evaluate",
         usage="%(prog)s RUN_DIR [options]\n       %(prog)s TRANSLATED TARGET [SOURCE] [options]",
         description="Score a run on the test pictures of its data set, or folders of pictures.",
+        examples=(
+            "ugatit evaluate runs/mine --step=best",
+            "ugatit evaluate translated my_pictures/testB photos --features=inception",
+        ),
     )
     parser.add_argument(
         "paths",
         type=model_argument,
         nargs="+",
         metavar="FOLDER",
-        help="a run, an export or emoji; or folders of pictures",
+        help="a run, an export or emoji; or folders of pictures: translated ones, real ones of the "
+        "target, and maybe those before translation",
     )
     parser.add_argument(
         "--features",
@@ -52,13 +56,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="DIR",
         help="for the report; default: RUN_DIR/evaluation/STEP, or evaluation/NAME of TRANSLATED",
     )
-    parser.add_argument("--overwrite", action="store_true", help="a report on something else, too")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace a report on other pictures"
+    )
     run = parser.add_argument_group("of a run")
     run.add_argument(
-        "--step", type=parse_step, help="of the checkpoint, or best; default: the newest"
+        "--step",
+        type=parse_step,
+        metavar="STEP",
+        help="of the checkpoint: a number, or best, that of the lowest KID; default: the newest",
     )
-    run.add_argument("--data", default="", help="another data set than that of the training")
-    run.add_argument("--limit", type=whole_number(1), help="test pictures per domain; default: all")
+    run.add_argument(
+        "--data",
+        default="",
+        metavar="SOURCE",
+        help="another data set than that of the training, as config.data.source names it",
+    )
+    run.add_argument(
+        "--limit",
+        type=whole_number(1),
+        metavar="N",
+        help="the first N test pictures per domain; default: all",
+    )
     run.add_argument(
         "--held-out",
         action="store_true",
@@ -72,7 +91,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="MODEL",
         help="show translations by these, too: runs, exports, or emoji, which comes along",
     )
-    args = parser.parse_args(argv)
+    return parser
+
+
+@exit_on_input_error
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    args = make_parser().parse_args(argv)
     # Not above, where --help and a mistake would wait for NumPy, and below for JAX, for seconds.
     from ugatit_jax.runs.advice import check_run
     from ugatit_jax.runs.directory import is_run

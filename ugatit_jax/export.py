@@ -26,24 +26,30 @@ from ugatit_jax.runs.steps import parse_step
 from ugatit_jax.runs.trained import model_argument
 
 
-@exit_on_input_error
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status."""
+def make_parser() -> Parser:
+    """Return the parser of the command line."""
     parser = Parser(
-        prog="python -m ugatit_jax.export",
+        prog="ugatit export",
         description="Write the generators of a run into a slim folder of their own.",
+        examples=(
+            "ugatit export runs/mine --out=exported",
+            "ugatit export runs/mine --out=small --dtype=bfloat16 --direction=a2b --step=best",
+        ),
     )
     parser.add_argument(
         "run_dir",
         type=model_argument,
         metavar="RUN_DIR",
-        help="what training wrote; for ONNX an export or emoji will do, too",
+        help="what a training wrote; for ONNX an export or emoji will do, too",
     )
     parser.add_argument(
         "--out", type=folder_argument, required=True, metavar="DIR", help="a new folder"
     )
     parser.add_argument(
-        "--step", type=parse_step, help="of the checkpoint, or best; default: the newest"
+        "--step",
+        type=parse_step,
+        metavar="STEP",
+        help="of the checkpoint: a number, or best, that of the lowest KID; default: the newest",
     )
     parser.add_argument(
         "--format",
@@ -60,12 +66,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--direction", choices=(*DIRECTIONS, "both"), default="both", help="default: all there are"
     )
-    parser.add_argument("--overwrite", action="store_true", help="an earlier export")
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier export")
     parser.add_argument(
         "--card", action="store_true", help="write a model card, too: README.md, as hubs read it"
     )
-    parser.add_argument("--licence", default="", metavar="SPDX", help="for the card: cc-by-4.0")
-    args = parser.parse_args(argv)
+    parser.add_argument(
+        "--licence", default="", metavar="SPDX", help="that the card names, such as cc-by-4.0"
+    )
+    return parser
+
+
+@exit_on_input_error
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    args = make_parser().parse_args(argv)
     # Not above, where --help would wait for it, and below for JAX, for seconds.
     from ugatit_jax.runs.advice import check_run
 

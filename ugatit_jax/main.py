@@ -3,9 +3,11 @@
 import sys
 from collections.abc import Sequence
 
-from ugatit_jax.config.flags import parse_flags
+from ugatit_jax.config.flags import make_parser, parse_flags
 from ugatit_jax.console.errors import exit_on_input_error
 from ugatit_jax.console.extras import require
+
+__all__ = ["DIVERGED", "main", "make_parser"]
 
 DIVERGED = 3  # exit status
 

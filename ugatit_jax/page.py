@@ -14,26 +14,48 @@ from collections.abc import Sequence
 
 from ugatit_jax.console.errors import Parser, exit_on_input_error
 from ugatit_jax.console.extras import require
+from ugatit_jax.console.numbers import whole_number
 from ugatit_jax.runs.steps import parse_step
 from ugatit_jax.runs.trained import model_argument
+
+
+def make_parser() -> Parser:
+    """Return the parser of the command line."""
+    parser = Parser(
+        prog="ugatit page",
+        description="Translate pictures on a page in the browser, and watch a training.",
+        examples=("ugatit page emoji", "ugatit page runs/mine --step=best --port=8080"),
+    )
+    parser.add_argument(
+        "model", type=model_argument, metavar="MODEL", help="a run, an export, or emoji"
+    )
+    parser.add_argument(
+        "--step",
+        type=parse_step,
+        metavar="STEP",
+        help="of a run's checkpoint: a number, or best, that of the lowest KID; default: the newest",
+    )
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        metavar="ADDRESS",
+        help="that the page is served at; 0.0.0.0 for all machines that reach this one, without a "
+        "password; default: this machine alone",
+    )
+    parser.add_argument(
+        "--port",
+        type=whole_number(1, 2**16 - 1),
+        default=7860,
+        metavar="PORT",
+        help="of that address; default: %(default)s",
+    )
+    return parser
 
 
 @exit_on_input_error
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    parser = Parser(
-        prog="python -m ugatit_jax.page",
-        description="Translate pictures on a page in the browser, and watch a training.",
-    )
-    parser.add_argument("model", type=model_argument, help="a run, an export, or emoji")
-    parser.add_argument("--step", type=parse_step, help="of a run, or best; default: the newest")
-    parser.add_argument("--port", type=int, default=7860, help="default: %(default)s")
-    parser.add_argument(
-        "--host",
-        default="127.0.0.1",
-        help="0.0.0.0 lets other machines open it, without a password; default: %(default)s",
-    )
-    args = parser.parse_args(argv)
+    args = make_parser().parse_args(argv)
     # Not above, where --help and a mistake would wait for NumPy, and below for JAX, for seconds.
     from ugatit_jax.runs.advice import check_run
 

@@ -6,23 +6,26 @@ python -m ugatit_jax.plan --config=configs/selfie2anime.py --topology=v5e:2x4
 import sys
 from collections.abc import Sequence
 
-from ugatit_jax.config.flags import parse_experiment
+from ugatit_jax.config.flags import add_experiment, parse_experiment
 from ugatit_jax.console.errors import InputError, Parser, exit_on_input_error
 from ugatit_jax.console.numbers import whole_number
 from ugatit_jax.planning.chips import KINDS
 
 
-@exit_on_input_error
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status: 1 if the training does not fit."""
+def make_parser() -> Parser:
+    """Return the parser of the command line."""
     parser = Parser(
-        prog="python -m ugatit_jax.plan",
+        prog="ugatit plan",
         description="Compile the training step for chips that need not be here, and say what it "
         "takes on them.",
-        epilog="Change fields with --config.FIELD=VALUE; ugatit_jax/config/fields.py explains "
-        "all of them.",
+        examples=(
+            "ugatit plan --config=selfie2anime:light --config.train.batch_size=8 "
+            "--topology=v5e:2x4",
+            "ugatit plan --config=folder --topology=gpu --json",
+        ),
         allow_abbrev=False,
     )
+    add_experiment(parser)
     parser.add_argument("--topology", metavar="KIND:AxB", help=f"what to run on: {KINDS}")
     parser.add_argument(
         "--slices",
@@ -32,8 +35,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="that many of them; default: 1",
     )
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    return parser
+
+
+@exit_on_input_error
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status: 1 if the training does not fit."""
     config, known = parse_experiment(
-        parser,
+        make_parser(),
         sys.argv[1:] if argv is None else argv,
         "--topology=KIND:AxB, --slices=N, --json",
     )

@@ -23,13 +23,18 @@ from ugatit_jax.methods.directions import DIRECTIONS
 from ugatit_jax.runs.trained import model_argument
 
 
-def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+def make_parser() -> Parser:
+    """Return the parser of the command line."""
     parser = Parser(
-        prog="python -m ugatit_jax.prefer",
+        prog="ugatit prefer",
         usage="%(prog)s RUN_OR_FOLDER… --inputs DIR --out DIR [options]\n"
         "       %(prog)s --report DIR…",
         description="Ask people which translation of a picture is the best, on a page that this "
         "machine serves, and report what they chose.",
+        examples=(
+            "ugatit prefer runs/mine others --inputs=photos --out=study --target=anime",
+            "ugatit prefer --report study",
+        ),
     )
     add = parser.add_argument
     add(
@@ -39,32 +44,50 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="RUN_OR_FOLDER",
         help="two to nine methods: runs, exports or emoji, or folders of translations",
     )
-    add("--inputs", type=folder_argument, metavar="DIR", help="the pictures that are translated")
+    add(
+        "--inputs",
+        type=folder_argument,
+        metavar="DIR",
+        help="folder of the pictures that are translated",
+    )
     add("--out", type=folder_argument, metavar="DIR", help="for choices and new translations")
-    add("--direction", choices=DIRECTIONS, default="a2b", help="of runs; default: a2b")
+    add("--direction", choices=DIRECTIONS, default="a2b", help="that runs take; default: a2b")
     add(
         "--limit",
         type=whole_number(1),
         metavar="N",
         help="ask about the first N inputs; default: all",
     )
-    add("--dataset", metavar="NAME", help="for the report; default: the name of --inputs")
+    add("--dataset", metavar="NAME", help="in the report; default: the name of --inputs")
     add("--target", default="", metavar="WORDS", help="what the page says they were translated to")
-    add("--host", default="127.0.0.1", help="to listen at; default: this machine alone")
+    add(
+        "--host",
+        default="127.0.0.1",
+        metavar="ADDRESS",
+        help="that the page is served at; 0.0.0.0 for all machines that reach this one; default: "
+        "this machine alone",
+    )
     add(
         "--port",
         type=whole_number(0, 2**16 - 1),
         default=8008,
-        help="default: 8008; 0: any that is free",
+        metavar="PORT",
+        help="of that address; 0 for any that is free; default: 8008",
     )
-    add("--report", type=folder_argument, nargs="+", metavar="DIR", help="what was chosen in these")
-    return parser.parse_args(argv)
+    add(
+        "--report",
+        type=folder_argument,
+        nargs="+",
+        metavar="DIR",
+        help="print what people chose in these folders, each the --out of a study, and end",
+    )
+    return parser
 
 
 @exit_on_input_error
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    args = _parse(argv)
+    args = make_parser().parse_args(argv)
     if args.report:
         if args.paths or args.inputs or args.out:
             raise InputError("--report takes folders that were --out of studies, and nothing else")

@@ -49,10 +49,15 @@ if TYPE_CHECKING:
     from ugatit_jax.inference.align import Aligner
 
 
-def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+def make_parser() -> Parser:
+    """Return the parser of the command line."""
     parser = Parser(
-        prog="python -m ugatit_jax.translate",
+        prog="ugatit translate",
         description="Translate pictures with a trained model.",
+        examples=(
+            "ugatit translate emoji drawing.png --out=drawings",
+            "ugatit translate runs/mine photos --out=translated --fit=pad --gallery",
+        ),
     )
     add = parser.add_argument
     add(
@@ -66,11 +71,21 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         type=folder_argument,
         nargs="+",
         metavar="INPUT",
-        help="picture, folder or 'glob/**/*.jpg'",
+        help="a picture, a folder, which is searched in depth, or 'glob/**/*.jpg'",
     )
-    add("--out", type=folder_argument, required=True, metavar="DIR", help="for the results")
-    add("--direction", choices=DIRECTIONS, default="a2b", help="default: a2b")
-    add("--step", type=parse_step, help="of the checkpoint, or best; default: the newest")
+    add("--out", type=folder_argument, required=True, metavar="DIR", help="folder of the results")
+    add(
+        "--direction",
+        choices=DIRECTIONS,
+        default="a2b",
+        help="from pictures like trainA to those like trainB, or back; default: a2b",
+    )
+    add(
+        "--step",
+        type=parse_step,
+        metavar="STEP",
+        help="of the checkpoint: a number, or best, that of the lowest KID; default: the newest",
+    )
     add(
         "--fit",
         choices=FITS,
@@ -84,21 +99,35 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         choices=("face",),
         help="translate the faces in pictures alone, framed as in training, and paste them back",
     )
-    add("--align-like", type=path_argument, metavar="DIR", help="pictures framed as in training")
-    add("--format", choices=ENCODINGS, default="png", help="jpg and webp: of quality 95")
-    add("--attention", action="store_true", help="where the networks look: pictures and arrays")
-    add("--cycle", action="store_true", help="the translation, translated back, too")
+    add(
+        "--align-like",
+        type=path_argument,
+        metavar="DIR",
+        help="pictures framed as in training, for --align with an export",
+    )
+    add(
+        "--format",
+        choices=ENCODINGS,
+        default="png",
+        help="of the results; jpg and webp of quality 95",
+    )
+    add(
+        "--attention",
+        action="store_true",
+        help="also show where the networks look: pictures and arrays in DIR/attention",
+    )
+    add("--cycle", action="store_true", help="also translate the translation back: DIR/cycle")
     add(
         "--styles",
         type=whole_number(1, MOST_STYLES),
         metavar="N",
         help=f"translate every picture in N random styles, {MOST_STYLES} at most",
     )
-    add("--seed", type=whole_number(0), metavar="S", help="of random styles; default: 0")
+    add("--seed", type=whole_number(0), metavar="S", help="draws the random styles; default: 0")
     add("--style", type=Path, metavar="PICTURE", help="translate in the style of this picture")
-    add("--gallery", action="store_true", help="a page with all of it: DIR/index.html")
+    add("--gallery", action="store_true", help="also write a page with all of it: DIR/index.html")
     add("--overwrite", action="store_true", help="translate again what is there, however made")
-    return parser.parse_args(argv)
+    return parser
 
 
 def _check_options(args: argparse.Namespace) -> None:
@@ -136,7 +165,7 @@ def _open_aligner(args: argparse.Namespace, image_size: tuple[int, int]) -> "Ali
 @exit_on_input_error
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    args = _parse(argv)
+    args = make_parser().parse_args(argv)
     _check_options(args)
     # Not above, where --help and a mistake would wait for NumPy, and below for JAX, for seconds.
     from ugatit_jax.data.images import decode

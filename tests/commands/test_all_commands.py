@@ -1,5 +1,6 @@
 """`ugatit COMMAND`, and `python -m ugatit_jax COMMAND`, are the commands of the package."""
 
+import importlib
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,20 @@ def test_every_command_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_command_has_its_own_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main([name, "--help"])
-    assert ended.value.code == 0 and "usage: " in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert ended.value.code == 0 and f"usage: ugatit {name} " in said
+    *_, examples = said.partition("examples:\n")
+    assert [line.split()[:2] for line in examples.splitlines()] == [["ugatit", name]] * 2
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_word_of_a_help_is_explained(name: str) -> None:
+    parser = importlib.import_module(f"ugatit_jax.{COMMANDS[name][0]}").make_parser()
+    for action in parser._actions:
+        assert action.help, action.option_strings
+        assert "_" not in "".join(action.option_strings)
+        takes = action.nargs != 0 and not action.choices
+        assert not takes or action.metavar, action.option_strings
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def test_help_imports_nothing_slow(command: str) -> None:
         ("main", [DEMO, "--config.train.steps=many"], "it must be a whole number"),
         ("main", ["--config=configs/none.py"], "there is no file configs/none.py"),
         ("main", [f"{DEMO}:dark"], "no variant 'dark'"),
-        ("main", [DEMO, "--process_id=1"], "without --coordinator, --num_processes"),
+        ("main", [DEMO, "--process_id=1"], "without --coordinator, --num-processes"),
         ("plan", [DEMO, "--config.train.learning_rte=1"], "did you mean config.train.learning"),
         ("plan", [DEMO], "nothing to plan for"),
         ("translate", ["no_run", "docs/demo.png", "--out=x", "--fit=all"], "invalid choice"),

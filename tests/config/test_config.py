@@ -38,6 +38,16 @@ def test_experiments_have_the_fields_of_the_default_and_no_others(path: Path) ->
     assert not [field for field, values in differences.items() if None in values]
 
 
+@pytest.mark.parametrize("side", [16, 32, 64, 100, 128, 512])
+def test_an_experiment_of_ones_own_is_sensible_at_any_size(tmp_path: Path, side: int) -> None:
+    program = (ROOT / "configs" / "folder.py").read_text()
+    answered = program.replace("SIZE = (256, 256)", f"SIZE = ({side}, {side})")
+    assert (answered == program) == (side == 256)
+    (tmp_path / "mine.py").write_text(answered)
+    for words in ("", ":light,ours", ":pytorch", ":tensorflow"):
+        check_config(load_experiment(f"{tmp_path / 'mine.py'}{words}"), device_count=1)
+
+
 @pytest.mark.parametrize(
     ("field", "value", "needed"),
     [

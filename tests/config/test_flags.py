@@ -1,5 +1,6 @@
 """The command line: what it gives, and what it says to mistakes."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,51 @@ def test_fields_are_set_as_the_type_they_have_in_any_order_and_the_last_one_coun
     assert config.data.source == "/a b/c=d"
     assert config.model.light  # the demo's
     assert workdir == Path("runs/demo")
+
+
+def test_a_space_does_where_an_equals_sign_is() -> None:
+    there = parse_flags([DEMO, "--config.train.steps=3", "--config.seed=7", "--workdir=x"])
+    spaced = ["--config.train.steps", "3", *DEMO.split("="), "--config.seed", "7", "--workdir", "x"]
+    again = parse_flags(spaced)
+    assert again.config.to_dict() == there.config.to_dict() and again.workdir == there.workdir
+    with pytest.raises(InputError, match=r"^--config.seed has no value: say --config.seed=VALUE$"):
+        parse_flags([DEMO, "--config.seed", "--config.train.steps=3"])
+    assert parse_flags([DEMO, "--config.train.learning_rate", "-1"]).config.train.learning_rate < 0
+
+
+def test_options_are_taken_with_underscores_too() -> None:
+    others = ["--coordinator=host:12", DEMO, "--config.data.cache_gib=2"]
+    old = parse_flags([*others, "--num_processes=3", "--process_id", "2", "--start_timeout=7"])
+    new = parse_flags([*others, "--num-processes=3", "--process-id", "2", "--start-timeout=7"])
+    assert old.cluster == new.cluster and new.cluster.num_processes == 3
+    assert old.config.data.cache_gib == 2
+
+
+def test_what_there_is_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parse_flags(["--list"])
+    said = capsys.readouterr().out
+    assert not ended.value.code
+    for file in (ROOT / "configs").glob("[!_]*.py"):
+        line = file.read_text().splitlines()[0].strip('"')
+        assert re.search(rf"^  {file.stem} +{re.escape(line)}$", said, re.MULTILINE)
+    for word, fields in (("light", "model.light=True"), ("cyclegan", ""), ("drit++", "drit: ")):
+        assert f"  {word} " in said and fields in said
+
+
+def test_a_printed_config_is_one_that_trains(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [f"{DEMO}:cyclegan", "--config.data.image_size=(32, 48)"]
+    with pytest.raises(SystemExit) as ended:
+        parse_flags([*arguments, "--print-config"])
+    assert not ended.value.code
+    file = tmp_path / "config.json"
+    file.write_text(capsys.readouterr().out)
+    again, there = parse_flags([f"--config={file}"]), parse_flags(arguments)
+    assert different_fields(again.config, there.config) == {}
+    with pytest.raises(InputError, match=r"no field config.loss.cam"):
+        parse_flags([*arguments, "--config.loss.cam=1", "--print-config"])
 
 
 def test_workdir_and_variant() -> None:
@@ -139,7 +185,7 @@ def test_a_mistake_inside_an_experiment_is_told_with_its_place(
         ("--config.data.image_size=(64,)", "it must be like (64, 64)"),
         ("--config.data.image_size=64,6.4", "it must be like (64, 64)"),
         ("--config.data.image_size=big", "it must be like (64, 64)"),
-        ("--config.train.steps", "unknown argument '--config.train.steps'; there are"),
+        ("--config.train.steps", "--config.train.steps has no value"),
         ("stray", "unknown argument 'stray'; there are"),
         ("--workdirr=x", "unknown argument '--workdirr=x'; there are"),
         ("--workdir", "argument --workdir: expected one argument"),

@@ -21,15 +21,15 @@ from ugatit_jax.devices.distributed import detect
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--coordinator=a:1"], "--coordinator without --num_processes, --process_id: say all"),
-        (["--process_id=0", "--num_processes=2"], "--num_processes without --coordinator"),
+        (["--coordinator=a:1"], "--coordinator without --num-processes, --process-id: say all"),
+        (["--process_id=0", "--num_processes=2"], "--num-processes without --coordinator"),
         (["--coordinator=a", "--num_processes=2", "--process_id=0"], "'a'; it must be HOST:PORT"),
         (["--coordinator=:1", "--num_processes=2", "--process_id=0"], "it must be HOST:PORT"),
         (["--coordinator=a:b", "--num_processes=2", "--process_id=0"], "it must be HOST:PORT"),
         (["--coordinator=a:1", "--num_processes=2", "--process_id=2"], "one of 0 to 1"),
         (["--coordinator=a:1", "--num_processes=0", "--process_id=0"], "must be at least 1"),
         (["--coordinator=a:1", "--num_processes=two", "--process_id=0"], "invalid int value"),
-        (["--heartbeat_timeout=0"], "--heartbeat_timeout is 0; it must be at least 1"),
+        (["--heartbeat_timeout=0"], "--heartbeat-timeout is 0; it must be at least 1"),
     ],
 )
 def test_flags_that_make_no_cluster(tiny_flags: list[str], flags: list[str], words: str) -> None:

@@ -105,7 +105,7 @@ def test_hosts_chips_and_processes_agree(manifest: dict[str, Any]) -> None:
     topology = pod["nodeSelector"]["cloud.google.com/gke-tpu-topology"]
     hosts = job["parallelism"]
     assert job["completions"] == hosts
-    assert f"--num_processes={hosts}" in container["args"]
+    assert f"--num-processes={hosts}" in container["args"]
     assert math.prod(map(int, topology.split("x"))) == hosts * chips
 
 

@@ -265,7 +265,7 @@ def test_a_topology_that_libtpu_does_not_know() -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("world_of_libtpu")
-def test_a_step_is_compiled_for_tpus_as_the_readme_says(
+def test_a_step_is_compiled_for_tpus_as_the_page_says(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -273,8 +273,8 @@ def test_a_step_is_compiled_for_tpus_as_the_readme_says(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.chdir(ROOT)  # its configs
     small = {"base_width": 1, "residual_blocks": 1, "local_layers": 3, "global_layers": 3}
-    readme = (ROOT / "README.md").read_text()
-    (arguments,) = re.findall(r"^python -m ugatit_jax\.plan ([^#\n]+)", readme, re.MULTILINE)
+    page = (ROOT / "docs" / "planning.md").read_text()
+    (arguments,) = re.findall(r"^ugatit plan ([^#\n]+)", page, re.MULTILINE)
     argv = arguments.split()
     argv += [f"--config.model.{field}={value}" for field, value in small.items()]
     argv += ["--config.data.image_size=(16,16)"]

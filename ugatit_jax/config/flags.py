@@ -3,10 +3,12 @@
 --config=NAME or --config=NAME:VARIANT    an experiment that comes with the program; or a file:
                                           Python with a function get_config(variant), or the
                                           config.json of a run
---config.SECTION.FIELD=VALUE              as often as need be; the last one counts
+--config.SECTION.FIELD=VALUE              as often as need be, also with a space for the =; the last
+                                          one counts
+--list, --print-config                    say what there is, what it comes to, and end
 --workdir=FOLDER    or gs://BUCKET/NAME
 --continue          go on with a run although config or pictures are not what they were
---coordinator=HOST:PORT --num_processes=N --process_id=I    where nothing else knows them
+--coordinator=HOST:PORT --num-processes=N --process-id=I    where nothing else knows them
 """
 
 import argparse
@@ -21,13 +23,12 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-import ugatit_jax
+from ugatit_jax.config.catalogue import EXPERIMENTS, experiments, list_experiments
 from ugatit_jax.config.records import flatten, load_config
 from ugatit_jax.console.errors import InputError, Parser, in_a_line
 from ugatit_jax.data.storage import AnyPath, path_argument
 from ugatit_jax.devices.cluster import Cluster
 
-EXPERIMENTS = Path(ugatit_jax.__file__).parent / "experiments"
 _KINDS = {bool: "True or False", int: "a whole number", float: "a number"}
 
 
@@ -40,21 +41,29 @@ class Command(NamedTuple):
     changed: bool
 
 
-def parse_flags(argv: Sequence[str]) -> Command:
-    """Return what the command line of a training asks for.
+class _List(argparse.Action):
+    """Print the experiments and the words that may follow their names, and end."""
 
-    argv: without the program. Raises `InputError` for an argument, a file, a variant, a field or
-    a value that is none.
-    """
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        print(list_experiments())
+        parser.exit()
+
+
+def make_parser() -> Parser:
+    """Return the parser of a training's command line."""
     parser = Parser(
-        prog="python -m ugatit_jax.main",
+        prog="ugatit train",
         description="Train, or go on with the training that is in the workdir.",
-        epilog="Change fields with --config.FIELD=VALUE; ugatit_jax/config/fields.py explains "
-        "all of them.",
+        examples=(
+            "ugatit train --config=folder --config.data.source=my_pictures --workdir=runs/mine",
+            "ugatit train --config=horse2zebra:light --config.train.batch_size=4",
+        ),
         allow_abbrev=False,
     )
+    add_experiment(parser)
     parser.add_argument(
         "--workdir",
+        metavar="FOLDER",
         type=path_argument,
         help="the run's folder, or its address gs://…; default: runs/NAME-VARIANT of --config",
     )
@@ -65,8 +74,19 @@ def parse_flags(argv: Sequence[str]) -> Command:
         help="go on with a run although config or pictures are not what they were",
     )
     _add_cluster(parser)
+    return parser
+
+
+def parse_flags(argv: Sequence[str]) -> Command:
+    """Return what the command line of a training asks for.
+
+    argv: without the program. Raises `InputError` for an argument, a file, a variant, a field or
+    a value that is none.
+    """
     config, known = parse_experiment(
-        parser, argv, "--workdir=FOLDER, --continue, and what --help says of several processes"
+        make_parser(),
+        argv,
+        "--workdir=FOLDER, --continue, and what --help says of several processes",
     )
     workdir = known.workdir or _default_workdir(known.config)
     return Command(config, workdir, _cluster(known), known.changed)
@@ -80,32 +100,68 @@ def _default_workdir(experiment: str) -> Path:
     return Path("runs", "-".join([Path(file).stem, *filter(None, variant.split(","))]))
 
 
+def add_experiment(parser: argparse.ArgumentParser) -> None:
+    """Add to a parser what names an experiment, and what says more of it."""
+    parser.add_argument(
+        "--config",
+        metavar="NAME[:WORDS]",
+        help="the experiment: one that --list names, with words that change what is trained, such "
+        "as folder:light; a .py file of your own; or the config.json of a run",
+    )
+    parser.add_argument(
+        "--list", action=_List, nargs=0, help="print the experiments and their words, and end"
+    )
+    parser.add_argument(
+        "--print-config",
+        action="store_true",
+        help="print every field as it would be, in the form of a config.json, and end",
+    )
+    parser.add_argument_group(
+        "fields of the experiment",
+        "--config.FIELD=VALUE, such as --config.train.batch_size=8, as often as need be; "
+        "--print-config shows all, docs/config.md explains them",
+    )
+
+
 def parse_experiment(
     parser: argparse.ArgumentParser, argv: Sequence[str], others: str
 ) -> tuple[ConfigDict, argparse.Namespace]:
-    """Add --config and its fields to a parser; return the config, and what else the parser read.
+    """Return the config that a command line asks for, and what else its parser read.
 
-    argv: without the program. others: the parser's own arguments, as a mistake's message lists
-    them. Raises `InputError` for an argument, a file, a variant, a field or a value that is none.
+    parser: with what `add_experiment` adds. argv: without the program. others: the parser's own
+    arguments, as a mistake's message lists them. Raises `InputError` for an argument, a file, a
+    variant, a field or a value that is none, and `SystemExit` once --print-config has printed.
     """
-    parser.add_argument(
-        "--config",
-        metavar="NAME[:VARIANT]",
-        help="the experiment: one that comes with the program, or a file of your own",
-    )
-    known, rest = parser.parse_known_args(argv)
+    known, rest = parser.parse_known_args(_with_values(argv))
     if not known.config:
         raise InputError(f"no experiment: say --config=NAME; {_there_are()}")
     config = load_experiment(known.config)
     for argument in rest:
         match = re.fullmatch(r"--config\.([\w.]+)=(.*)", argument, re.DOTALL)
+        if match is None and re.fullmatch(r"--config\.[\w.]+", argument):
+            raise InputError(f"{argument} has no value: say {argument}=VALUE")
         if match is None:
             raise InputError(
                 f"unknown argument {argument!r}; there are --config=NAME, "
                 f"--config.FIELD=VALUE, {others}"
             )
         override(config, *match.groups())
+    if known.print_config:
+        print(config.to_json(indent=2))
+        raise SystemExit(0)
     return config, known
+
+
+def _with_values(argv: Sequence[str]) -> list[str]:
+    """Write '--config.FIELD', 'VALUE' as '--config.FIELD=VALUE'."""
+    written: list[str] = []
+    for argument in argv:
+        before = written[-1] if written else ""
+        if re.fullmatch(r"--config\.[\w.]+", before) and not argument.startswith("--"):
+            written[-1] = f"{before}={argument}"
+        else:
+            written.append(argument)
+    return written
 
 
 def _add_cluster(parser: argparse.ArgumentParser) -> None:
@@ -113,17 +169,17 @@ def _add_cluster(parser: argparse.ArgumentParser) -> None:
         "several processes", "not needed where Slurm, Cloud TPU or Kubernetes starts them"
     )
     group.add_argument("--coordinator", metavar="HOST:PORT", help="where process 0 listens")
-    group.add_argument("--num_processes", type=int, metavar="N", help="how many there are")
-    group.add_argument("--process_id", type=int, metavar="I", help="which one this is, from 0")
+    group.add_argument("--num-processes", type=int, metavar="N", help="how many there are")
+    group.add_argument("--process-id", type=int, metavar="I", help="which one this is, from 0")
     group.add_argument(
-        "--start_timeout",
+        "--start-timeout",
         type=int,
         default=Cluster.start_timeout,
         metavar="SECONDS",
         help="how long to wait for the others at the start; default: %(default)s",
     )
     group.add_argument(
-        "--heartbeat_timeout",
+        "--heartbeat-timeout",
         type=int,
         default=Cluster.heartbeat_timeout,
         metavar="SECONDS",
@@ -136,15 +192,19 @@ def _cluster(known: argparse.Namespace) -> Cluster:
     names = ("coordinator", "num_processes", "process_id")
     given = {name: getattr(known, name) for name in names if getattr(known, name) is not None}
     if given and len(given) < len(names):
-        missing = ", ".join(f"--{name}" for name in names if name not in given)
+        missing = ", ".join(_flag(name) for name in names if name not in given)
         raise InputError(
-            f"there is --{next(iter(given))} without {missing}: say all three of them or none"
+            f"there is {_flag(next(iter(given)))} without {missing}: say all three of them or none"
         )
     cluster = Cluster(
         **given, start_timeout=known.start_timeout, heartbeat_timeout=known.heartbeat_timeout
     )
     cluster.check()
     return cluster
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def load_experiment(name: str) -> ConfigDict:
@@ -222,11 +282,6 @@ def _instead_of(field: str, fields: list[str]) -> str:
         if inside := [f"config.{f}" for f in fields if f.startswith(prefix)]:
             return f"there are {', '.join(inside)}"
     return "ugatit_jax/config/fields.py explains those that there are"
-
-
-def experiments() -> list[str]:
-    """Return the names of the experiments that come with the program."""
-    return sorted(path.stem for path in EXPERIMENTS.glob("[!_]*.py"))
 
 
 def _there_are() -> str:

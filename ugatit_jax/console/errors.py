@@ -5,8 +5,9 @@ import errno
 import functools
 import io
 import sys
-from collections.abc import Callable
-from typing import NoReturn, ParamSpec, TypeVar
+import textwrap
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn, ParamSpec, TypeVar
 
 _JOINERS = "\u200c\u200d"  # within emoji and words: not printable by themselves, but no harm
 P = ParamSpec("P")
@@ -55,8 +56,38 @@ class TransientError(InputError):
     exit_status = 75
 
 
+class _Help(argparse.HelpFormatter):
+    """Wraps paragraphs, and keeps lines that are indented, such as examples, as they are."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        fill = textwrap.TextWrapper(width, initial_indent=indent, subsequent_indent=indent).fill
+        return "\n".join(x if x.startswith(" ") else fill(x) for x in text.splitlines())
+
+
 class Parser(argparse.ArgumentParser):
-    """A parser of command lines that complains by `InputError`, without repeating its usage."""
+    """A parser of command lines that complains by `InputError`, without repeating its usage.
+
+    examples: whole command lines that --help ends with. The words of an option are joined by
+    hyphens; with underscores, as earlier versions had some of them, it is taken, too.
+    """
+
+    def __init__(self, *args: Any, examples: Sequence[str] = (), **kwargs: Any) -> None:
+        super().__init__(*args, **({"formatter_class": _Help} | kwargs))
+        self.examples = tuple(examples)
+        if examples:
+            self.epilog = "\n".join(
+                [*filter(None, [self.epilog]), "examples:", *(f"  {line}" for line in examples)]
+            )
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse as `ArgumentParser` does, once every option has the spelling that it has here."""
+        given = sys.argv[1:] if args is None else args
+        return super().parse_known_args([self._spelt(x) for x in given], namespace)
+
+    def _spelt(self, argument: str) -> str:
+        word, equals, value = argument.partition("=")
+        known, hyphens = self._option_string_actions, word.replace("_", "-")
+        return f"{hyphens}{equals}{value}" if word not in known and hyphens in known else argument
 
     def error(self, message: str) -> NoReturn:
         """Raise `InputError`."""

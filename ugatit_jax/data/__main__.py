@@ -32,14 +32,27 @@ from ugatit_jax.console.extras import require
 from ugatit_jax.data.storage import folder_argument
 
 
-@exit_on_input_error
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status."""
-    parser = Parser(prog="python -m ugatit_jax.data", description="Pictures worth training on.")
+def make_parser() -> Parser:
+    """Return the parser of the command line."""
+    parser = Parser(
+        prog="ugatit data",
+        description="Check the pictures that are there, or prepare those that are not.",
+        examples=(
+            "ugatit data check my_pictures",
+            "ugatit data prepare horse2zebra data/horse2zebra",
+            "ugatit data prepare --faces=photo snapshots my_pictures",
+        ),
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
     _add_check(commands.add_parser("check", help="look for what is wrong with pictures"))
     _add_prepare(commands.add_parser("prepare", help="make one of the paper's data sets"))
-    args = parser.parse_args(argv)
+    return parser
+
+
+@exit_on_input_error
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    args = make_parser().parse_args(argv)
     run = args.run
     return run(args)
 

@@ -23,9 +23,9 @@ class Cluster:
     def check(self) -> None:
         """Raise `InputError` for a cluster that cannot be."""
         for flag, value in (
-            ("start_timeout", self.start_timeout),
-            ("heartbeat_timeout", self.heartbeat_timeout),
-            ("num_processes", self.num_processes),
+            ("start-timeout", self.start_timeout),
+            ("heartbeat-timeout", self.heartbeat_timeout),
+            ("num-processes", self.num_processes),
         ):
             if value < 1:
                 raise InputError(f"--{flag} is {value}; it must be at least 1")
@@ -33,7 +33,7 @@ class Cluster:
                 raise InputError(f"--{flag} is {in_a_line(value, 40)}; it must be {MOST:,} or less")
         if not 0 <= self.process_id < self.num_processes:
             raise InputError(
-                f"--process_id is {self.process_id}; of {self.num_processes} processes it must be "
+                f"--process-id is {self.process_id}; of {self.num_processes} processes it must be "
                 f"one of 0 to {self.num_processes - 1}"
             )
         if self.coordinator is not None:

@@ -59,7 +59,7 @@ def start(cluster: Cluster) -> None:
     jax.config.update("jax_enable_preemption_service", False)
     in_vain = (
         f"the processes did not find together ({where}) within {cluster.start_timeout} s: start "
-        "all of them, where they can reach that address; --start_timeout=SECONDS waits longer"
+        "all of them, where they can reach that address; --start-timeout=SECONDS waits longer"
     )
     watch = threading.Timer(cluster.start_timeout, _leave, (f"error: {in_vain}", 2))
     watch.daemon = True
@@ -76,7 +76,7 @@ def start(cluster: Cluster) -> None:
         reason = str(error).partition("\n")[0]
         raise InputError(
             f"cannot join the other processes ({where}): {reason}; you can say --coordinator, "
-            "--num_processes and --process_id"
+            "--num-processes and --process-id"
         ) from error
     finally:
         watch.cancel()

@@ -56,23 +56,35 @@ def export_weights(run_dir: AnyPath, file: Path, step: Step = None) -> int:
     return int(state.step)
 
 
+def make_parser() -> Parser:
+    """Return the parser of the command line."""
+    parser = Parser(
+        prog="ugatit export-weights",
+        description="Write a run's weights as a file of U-GAT-IT's PyTorch implementation.",
+        examples=(
+            "ugatit export-weights runs/mine mine.pt",
+            "ugatit export-weights runs/mine best.pt --step=best",
+        ),
+    )
+    parser.add_argument(
+        "run_dir", type=path_argument, metavar="RUN_DIR", help="what a training wrote"
+    )
+    parser.add_argument(
+        "file", type=folder_argument, metavar="FILE.pt", help="to write; replaced if it is there"
+    )
+    parser.add_argument(
+        "--step",
+        type=parse_step,
+        metavar="STEP",
+        help="of the checkpoint: a number, or best, that of the lowest KID; default: the newest",
+    )
+    return parser
+
+
 @exit_on_input_error
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    parser = Parser(
-        prog="python -m ugatit_jax.interop.export_weights",
-        description="Write a run's weights as a PyTorch file.",
-    )
-    parser.add_argument(
-        "run_dir", type=path_argument, metavar="RUN_DIR", help="what training wrote"
-    )
-    parser.add_argument(
-        "file", type=folder_argument, metavar="FILE.pt", help="replaced if it is there"
-    )
-    parser.add_argument(
-        "--step", type=parse_step, help="of the checkpoint, or best; default: the newest"
-    )
-    args = parser.parse_args(argv)
+    args = make_parser().parse_args(argv)
     step = export_weights(args.run_dir, args.file, args.step)
     print(f"{args.file}: the weights of step {step}")
     return 0

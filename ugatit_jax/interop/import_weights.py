@@ -262,24 +262,37 @@ def _describe(weights: Weights) -> str:
     )
 
 
-@exit_on_input_error
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status."""
+def make_parser() -> Parser:
+    """Return the parser of the command line."""
     parser = Parser(
-        prog="python -m ugatit_jax.interop.import_weights",
+        prog="ugatit import-weights",
         description="Make a run directory of weights that the authors' own programs wrote.",
+        examples=(
+            "ugatit import-weights UGATIT.model-1000000 runs/authors",
+            "ugatit import-weights latest_net_G_A.pth runs/cyclegan --image-size=256",
+        ),
     )
     parser.add_argument(
         "source",
         type=folder_argument,
         metavar="SOURCE",
-        help="….pt, ….model-N, …_net_G_A.pth, or gen_….pt",
+        help="….pt of U-GAT-IT's PyTorch or ….model-N of its TensorFlow implementation; "
+        "…_net_G_A.pth of CycleGAN's, beside its other three files; gen_….pt of UNIT's or MUNIT's",
     )
     parser.add_argument("run_dir", type=path_argument, metavar="RUN_DIR", help="a new folder")
     parser.add_argument(
-        "--image_size", type=whole_number(16), help="of networks that take any, in px; default: 256"
+        "--image-size",
+        type=whole_number(16),
+        metavar="PX",
+        help="side of the pictures, for networks that take any; default: 256",
     )
-    args = parser.parse_args(argv)
+    return parser
+
+
+@exit_on_input_error
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    args = make_parser().parse_args(argv)
     weights = read_weights(args.source, args.image_size)
     write_run(args.run_dir, weights)
     print(f"{args.run_dir}: step {weights.step}; {_describe(weights)}")

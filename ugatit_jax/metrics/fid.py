@@ -13,7 +13,7 @@ SMALLEST_SAMPLE = 2048  # pictures per side, under which FID depends much on the
 def fid(x: np.ndarray, y: np.ndarray) -> float:
     """Return the FID of two sets of features, [n, d] and [m, d].
 
-    |μ₁ − μ₂|² + Tr(Σ₁ + Σ₂ − 2 (Σ₁Σ₂)^½) (Heusel et al. 2017) with Bessel's correction in both
+    ‖μ₁ − μ₂‖² + Tr(Σ₁ + Σ₂ − 2 (Σ₁Σ₂)^½) (Heusel et al. 2017) with Bessel's correction in both
     covariances, in float64; a negative result, which only rounding can give, becomes 0. Right for
     singular covariances too. FID is biased upwards, the more so the fewer pictures there are:
     compare scores of equal numbers only. Raises `InputError` for fewer than 2 pictures on a side
