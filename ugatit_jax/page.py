@@ -33,7 +33,7 @@ def make_parser() -> Parser:
         "--step",
         type=parse_step,
         metavar="STEP",
-        help="of a run's checkpoint: a number, or best, that of the lowest KID; default: the newest",
+        help="of a run: a number, or best, that of the lowest KID; default: the newest",
     )
     parser.add_argument(
         "--host",
