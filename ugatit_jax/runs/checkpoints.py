@@ -123,20 +123,22 @@ def save(
     step = int(state.step)
     if step in checkpoints.all_steps():
         return
+    attempts = 1
     try:
         checkpoints.wait_until_finished()
     except FAILED as error:
         LOGGER.warning("the checkpoint before step %s was not saved: %s", step, _explain(error))
-        # Orbax keeps the same error in a second place, and would raise it when this one is saved.
-        with contextlib.suppress(*FAILED):
-            checkpoints.check_for_errors()
+        attempts = 2  # orbax keeps that error in a second place, too, and may raise it once more
     _record_new(checkpoints)
     items = FORMAT_2.to_items(method, state)
     arguments = {name: ocp.args.StandardSave(item) for name, item in items.items()}
-    try:
-        checkpoints.save(step, args=ocp.args.Composite(**arguments), metrics=kids)
-    except FAILED as error:
-        LOGGER.warning("checkpoint %s was not saved: %s", step, _explain(error))
+    for left in reversed(range(attempts)):
+        try:
+            checkpoints.save(step, args=ocp.args.Composite(**arguments), metrics=kids)
+            return
+        except FAILED as error:
+            if not left:
+                LOGGER.warning("checkpoint %s was not saved: %s", step, _explain(error))
 
 
 def add_kids(
