@@ -14,8 +14,9 @@ import os
 import stat
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from io import BufferedReader
 from pathlib import Path, PurePath, PurePosixPath
-from typing import Any, BinaryIO, TypeAlias
+from typing import Any, TypeAlias
 
 import fsspec
 
@@ -168,7 +169,7 @@ def read_bytes(path: AnyPath) -> bytes:
         return file.read()
 
 
-def open_file(path: Path) -> BinaryIO:
+def open_file(path: Path) -> BufferedReader:
     """Open a file of this machine to read it.
 
     Raises `OSError` for what is none but has a name: a pipe would be waited for, and a device read
