@@ -145,15 +145,16 @@ def measure_training(steps: int, every: int) -> None:
         run.finish()
         seconds = time.monotonic() - run.begin
     names = [match[1] for _, line in run.lines if (match := COMPILED.search(line))]
-    settled = [x for x in found if x.step >= steps / 4]
+    # Not the last one: what ends a training, such as the film of its grids, comes on top of it.
+    settled = [x for x in found if steps / 4 <= x.step < steps]
     slopes = {
         name: 1000
         * np.polyfit([x.step for x in settled], [getattr(x, name) for x in settled], 1)[0]
         for name in ("resident", "files", "threads")
     }
-    first, last = settled[0], found[-1]
-    print(f"{steps:,} steps in {seconds:,.0f} s; from step {first.step:,} on, per 1,000 steps:")
-    print("| | then | at the end | slope |\n|---|---:|---:|---:|")
+    first, last = settled[0], settled[-1]
+    print(f"{steps:,} steps in {seconds:,.0f} s; slopes per 1,000 steps:")
+    print(f"| | step {first.step:,} | step {last.step:,} | slope |\n|---|---:|---:|---:|")
     print(f"| resident, KiB | {first.resident:,} | {last.resident:,} | {slopes['resident']:+.1f} |")
     for name in ("files", "threads"):
         then, now = getattr(first, name), getattr(last, name)

@@ -185,7 +185,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     jobs = plan(args.inputs, args.out, options)
     picture = None if args.style is None else decode(args.style)
     check_run(args.run_dir, or_export=True)
-    make_folders(args.out, options)
     from ugatit_jax.devices.runtime import set_up_jax
     from ugatit_jax.inference.attention_maps import DiscriminatorAttention
     from ugatit_jax.inference.files import FileTranslator, write_page, write_styles
@@ -196,6 +195,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     translator.check(options.direction, options.fit, options.cycle)
     if {args.styles, args.seed, args.style} != {None}:
         translator.check_styles(encoded=args.style is not None)
+    make_folders(args.out, options)
     styled, style = f"seed {options.seed}" if translator.method.style_size else "", None
     if picture is not None:
         style = translator.encode_style(picture, options.direction)

@@ -28,7 +28,8 @@ def test_a_command_has_its_own_help(name: str, capsys: pytest.CaptureFixture[str
     said = capsys.readouterr().out
     assert ended.value.code == 0 and f"usage: ugatit {name} " in said
     *_, examples = said.partition("examples:\n")
-    assert [line.split()[:2] for line in examples.splitlines()] == [["ugatit", name]] * 2
+    lines = [line.split()[:2] for line in examples.splitlines()]
+    assert len(lines) >= 2 and lines == [["ugatit", name]] * len(lines)
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -24,7 +24,7 @@ COMMANDS: dict[str, tuple[Callable[..., Any], list[str]]] = {
     "evaluate folders": (evaluate.main, ["in", "in", "--out=out"]),
     "export": (export.main, [RUN, "--out=out"]),
     "prefer": (prefer.main, ["in", "in2", "--inputs=in", "--out=out"]),
-    "emoji": (emoji.main, ["--cache_dir=out"]),
+    "emoji": (emoji.main, ["--cache-dir=out"]),
     "import_weights": (import_weights.main, ["in/x.pt", "out"]),
     "export_weights": (export_weights.main, [RUN, "out.pt"]),
 }
@@ -39,10 +39,10 @@ REFUSED: list[tuple[str, str, tuple[str, ...]]] = [
     ("main", "--config.train.learning_rate", ("-1", "nan", "inf")),
     ("main", "--config.model.base_width", ("0", "-4", "4096", LONG)),
     ("main of CycleGAN", "--config.loss.pool", ("-1", "10001", "2147483647", LONG)),
-    ("main", "--num_processes", ("0", "-1", "x", "1000000001", LONG)),
-    ("main", "--process_id", ("-1", "1", LONG)),
+    ("main", "--num-processes", ("0", "-1", "x", "1000000001", LONG)),
+    ("main", "--process-id", ("-1", "1", LONG)),
     *(
-        ("main", f"--{what}_timeout", ("0", "-1", "99999999999", LONG))
+        ("main", f"--{what}-timeout", ("0", "-1", "99999999999", LONG))
         for what in ("start", "heartbeat")
     ),
     ("plan", "--slices", (*NONE, "1000000000")),
@@ -57,7 +57,7 @@ REFUSED: list[tuple[str, str, tuple[str, ...]]] = [
     *((command, "--limit", NONE) for command in ("evaluate", "evaluate folders", "prefer")),
     ("prefer", "--port", ("-1", "65536", "x", LONG)),
     ("emoji", "--size", (*NONE, "7", "1000000000")),
-    ("import_weights", "--image_size", (*NONE, "8")),
+    ("import_weights", "--image-size", (*NONE, "8")),
 ]
 
 

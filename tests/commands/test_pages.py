@@ -113,6 +113,11 @@ def read(command: str) -> None:
             read_command(module.removeprefix("ugatit_jax."), rest)
         case ["python", "-m", module, *rest] if module.startswith("benchmarks."):
             read_benchmark(module.removeprefix("benchmarks."), rest)
+        case ["npm", "pack", *_]:
+            pass  # in tests/web/test_browser_page.py, with the next
+        case ["python", "docs/browser/build.py", *options]:
+            text = (ROOT / "docs" / "browser" / "build.py").read_text()
+            assert all(f'"{x}"' in text for x in options if x.startswith("--"))
         case ["python", file] | [".ci/run" as file]:
             assert (ROOT / file).is_file()
         case ["./launch/demo.sh" | "launch/demo.sh", *rest]:

@@ -36,7 +36,7 @@ COMMANDS: dict[str, tuple[Callable[..., Any], Callable[[str], list[str]], list[s
     ),
     "evaluate": (evaluate.main, lambda x: [x], [*ODD]),
     "evaluate two": (evaluate.main, lambda x: ["in", x], [*ODD[:-1]]),
-    "evaluate --data": (evaluate.main, lambda x: [RUN, f"--data={x}"], [*ODD[:-1]]),
+    "evaluate --data": (evaluate.main, lambda x: [RUN, f"--data={x}"], [*ODD[:3]]),
     "evaluate --features": (
         evaluate.main,
         lambda x: ["good", "good", f"--features={x}"],

@@ -79,7 +79,7 @@ def test_help_imports_nothing_slow(command: str) -> None:
         ("data", ["mend", "docs"], "invalid choice: 'mend'"),
         ("data", ["check", "none"], "no folder none"),
         ("data", ["check", "docs", "--out=docs/check"], "--out docs/check is inside docs"),
-        ("emoji", ["--size=large"], "invalid int value: 'large'"),
+        ("emoji", ["--size=large"], "'large' is no whole number from 8 to 1,024"),
     ],
 )
 def test_a_mistake_imports_nothing_slow(command: str, arguments: list[str], words: str) -> None:

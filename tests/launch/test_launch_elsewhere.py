@@ -123,7 +123,7 @@ def make_venv(folder: Path, requirements: str) -> Path:
     wrapper.parent.mkdir(parents=True)
     wrapper.write_text(f'#!{BASH}\nexec {shlex.quote(sys.executable)} "$@"\n')
     wrapper.chmod(0o755)
-    files = sorted(ROOT.glob("requirements*.txt"))
+    files = sorted([*ROOT.glob("requirements*.txt"), *ROOT.glob("requirements/*.txt")])
     (folder / f".installed-{requirements}").write_text("".join(f.read_text() for f in files))
     return folder
 
@@ -249,7 +249,8 @@ def test_tpu_workers_get_the_commit(tmp_path: Path) -> None:
         "launch/tpu_worker.sh",
         "requirements-tpu.txt",
         "ugatit_jax/main.py",
-        "configs/demo.py",
+        "configs",  # a link
+        "ugatit_jax/experiments/demo.py",
     }
     assert needed <= {*names}
 

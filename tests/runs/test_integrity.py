@@ -134,7 +134,7 @@ from ugatit_jax import evaluate, export, translate
 run, picture, out = sys.argv[1:]
 for name, command in {
     "translate": lambda: translate.main([run, picture, f"--out={out}/t", "--seed=1"]),
-    "export": lambda: export.main([run, f"--out={out}/e"]),
+    "export": lambda: export.main([run, f"--out={out}/e", "--direction=a2b"]),
     "evaluate": lambda: evaluate.main([run, "--data=nowhere"]),
 }.items():
     print(f"{name}:", file=sys.stderr, flush=True)

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from mounted import fill, mount, small_disk
 from test_checkpoints import assert_same, make_state, restore, steps_in
 
-from ugatit_jax import evaluate, export, translate
+from ugatit_jax import export, translate
 from ugatit_jax.devices.sharding import make_mesh, replicated
 from ugatit_jax.inference.translator import Translator
 from ugatit_jax.main import main
@@ -84,10 +84,6 @@ def test_a_disk_that_must_not_be_written_to(
     of_run = [f"--config={run / 'config.json'}", f"--config.data.source={pictures}"]
     said = refusal(main, [*of_run, "--config.train.batch_size=8", f"--workdir={run}"], capsys)
     assert f"{run}/.lock: Read-only file system" in said
-    data = [f"--data={pictures}", "--features=efficientnet-lite0"]
-    assert f"cannot write into {run}/evaluation" in refusal(
-        evaluate.main, [str(run), *data], capsys
-    )
     inputs = [str(run), str(pictures / "testA")]
     assert f"cannot write into --out {disk}/out: Read-only" in refusal(
         translate.main, [*inputs, f"--out={disk}/out"], capsys

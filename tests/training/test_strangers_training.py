@@ -1,23 +1,22 @@
-"""Trainings on pictures of all kinds, and on such as vanish, by the whole command."""
+"""Training folders of all kinds of files, and pictures that vanish or change under a training."""
 
+import contextlib
 import os
-import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pytest
-from mounted import fill, small_disk
+from ml_collections import ConfigDict
 from zoo import encode, picture, zoo
 
-from ugatit_jax.console.errors import printable
+from ugatit_jax.console.errors import InputError, printable
+from ugatit_jax.data.datasets import Domain, Stream
+from ugatit_jax.data.input_pipeline import train_batches
 from ugatit_jax.main import main
-from ugatit_jax.runs.directory import saved_steps
-from ugatit_jax.runs.integrity import find_damage
-from ugatit_jax.training import loop
+from ugatit_jax.training.start import prepare
 
 pytestmark = [
-    pytest.mark.usefixtures("compiled_once"),
     # As outside tests, where `images` says so.
     pytest.mark.filterwarnings("ignore::UserWarning:PIL"),
     pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning"),
@@ -53,13 +52,16 @@ def data(tmp_path: Path) -> Path:
 
 
 def test_the_zoo(
-    data: Path, tiny_flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    data: Path,
+    tiny_flags: list[str],
+    tiny_config: Callable[[], ConfigDict],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     before, memory = files_in(tmp_path), resident()
     workdir = tmp_path / "run"
-    command = [*tiny_flags, f"--config.data.source={data}", f"--workdir={workdir}"]
     with pytest.raises(SystemExit, match="2"):
-        main(command)
+        main([*tiny_flags, f"--config.data.source={data}", f"--workdir={workdir}"])
     head, *lines = capsys.readouterr().err.splitlines()
     bad = [x for x, y in zoo().items() if y.size is None and not x.startswith(".")]
     assert head.startswith(f"error: {len(bad)} unreadable pictures: repair or remove them, or")
@@ -67,70 +69,59 @@ def test_the_zoo(
         said = f"cannot read {printable(data / 'trainA' / name)}: "
         assert sum(line.startswith(said) for line in lines) == 1, name
     assert len(lines) == len(bad)
+
+    config = tiny_config()
+    config.data.source, config.data.skip_bad = str(data), True
+    with contextlib.ExitStack() as until_the_end:
+        training = prepare(config, workdir, False, until_the_end)
+    said = capsys.readouterr().out
+    assert f"left out {len(bad)} unreadable pictures:" in said
+    assert all(line.isprintable() for line in said.replace("\u200d", "").splitlines())
+    good = {x for x, y in zoo().items() if y.size is not None and not x.startswith(".")}
+    assert set(training.dataset.train_a.names) == good
+    batches = train_batches({"a": Stream(training.dataset.train_a)}, config.data, 0, len(good))
+    assert next(batches)["a"].shape == (len(good), 32, 32, 3)  # every one of them
     assert files_in(tmp_path) - before == {workdir / ".lock"}
     assert resident() - memory < 2**29
 
-    assert main([*command, "--config.data.skip_bad=True"]) == 0
-    assert saved_steps(workdir)[-1] == 4
-    said = capsys.readouterr().out
-    assert f"left out {len(bad)} unreadable pictures:" in said
-    assert "\x1b[2J" not in said and "\ttwo" not in said
-    made = files_in(tmp_path) - before
-    assert made and all(path.is_relative_to(workdir) for path in made)
 
-
-def test_a_picture_that_is_gone_when_its_turn_comes(
-    pictures: Path,
-    tiny_flags: list[str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+def test_pictures_that_are_gone_or_changed_when_their_turn_comes(
+    tmp_path: Path, tiny_config: Callable[[], ConfigDict]
 ) -> None:
-    data, workdir = shutil.copytree(pictures, tmp_path / "data"), tmp_path / "run"
-    command = [*tiny_flags, f"--config.data.source={data}", f"--workdir={workdir}"]
-    command += ["--config.train.steps=400", "--config.data.cache_gib=0", "--config.samples.every=0"]
-    command += ["--config.checkpoint.every=2"]
-    advance: Callable[..., Any] = loop.Log.advance
+    files = [tmp_path / f"{i}.png" for i in range(4)]
 
-    def meanwhile(log: loop.Log, step: int, *args: Any, **kwargs: Any) -> None:
-        advance(log, step, *args, **kwargs)
-        if step == 2:
-            for i in range(0, 8, 2):
-                (data / "trainB" / f"{i}.png").unlink()
-                (data / "trainB" / f"{i + 1}.png").write_bytes(encode(picture(), "PNG")[:60])
+    def stream(cache_gib: float) -> Iterator[np.ndarray]:
+        for file in files:
+            file.unlink(missing_ok=True)
+            picture().save(file)
+        data = tiny_config().data
+        data.cache_gib = cache_gib
+        domain = Domain([file.name for file in files], files)
+        return (batch["a"] for batch in train_batches({"a": Stream(domain)}, data, 0, 4))
 
-    monkeypatch.setattr(loop.Log, "advance", meanwhile)
-    with pytest.raises(SystemExit, match="2"):
-        main(command)
-    *_, last = capsys.readouterr().err.splitlines()
-    assert last.startswith(f"error: cannot read {data / 'trainB'}/") and "leave it out" in last
-    steps = saved_steps(workdir)
-    assert steps and 2 <= max(steps) < 400
-    assert [find_damage(workdir / "checkpoints", step) for step in steps] == [None] * len(steps)
+    def change(file: Path) -> None:
+        picture(50, 70).save(tmp_path / "other.png")
+        (tmp_path / "other.png").replace(file)
 
-
-def test_a_disk_that_is_full_for_a_while(
-    tiny_flags: list[str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """The checkpoints of that time are lost, and no more."""
-    advance: Callable[..., Any] = loop.Log.advance
-    with small_disk(tmp_path / "disk", "64m") as disk:
-        workdir = disk / "run"
-
-        def meanwhile(log: loop.Log, step: int, *args: Any, **kwargs: Any) -> None:
-            advance(log, step, *args, **kwargs)
-            if step == 2:
-                fill(disk)
-            elif step == 4:
-                (disk / "others").unlink()
-
-        monkeypatch.setattr(loop.Log, "advance", meanwhile)
-        command = [*tiny_flags, f"--workdir={workdir}", "--config.train.steps=6"]
-        assert main([*command, "--config.samples.every=0", "--config.checkpoint.keep=9"]) == 0
-        steps = saved_steps(workdir)
-        assert {1, 5, 6} <= set(steps) and 3 not in steps
-        assert [find_damage(workdir / "checkpoints", step) for step in steps] == [None] * len(steps)
-    assert "was not saved: No space left on device" in caplog.text
+    for spoil, words in (
+        (Path.unlink, "No such file"),
+        (lambda file: file.write_bytes(encode(picture(), "PNG")[:60]), "cannot read"),
+        (lambda file: (file.unlink(), os.mkfifo(file)), "no regular file"),
+    ):
+        batches = stream(0)
+        next(batches)
+        for file in files:
+            spoil(file)
+        with pytest.raises(InputError, match=rf"\d\.png: .*{words}|cannot read .*\d\.png"):
+            for _ in range(100):  # some were read before their turn
+                next(batches)
+        batches = stream(1)
+        first = next(batches)
+        for file in files:
+            spoil(file)
+        assert next(batches).shape == first.shape  # it is in memory
+    batches = stream(0)
+    next(batches)
+    for file in files:
+        change(file)
+    assert all(next(batches).shape == (4, 32, 32, 3) for _ in range(40))

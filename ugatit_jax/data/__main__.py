@@ -43,7 +43,9 @@ def make_parser() -> Parser:
             "ugatit data prepare --faces=photo snapshots my_pictures",
         ),
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
+    commands = parser.add_subparsers(
+        required=True, metavar="COMMAND", parser_class=Parser, help="what to do"
+    )
     _add_check(commands.add_parser("check", help="look for what is wrong with pictures"))
     _add_prepare(commands.add_parser("prepare", help="make one of the paper's data sets"))
     return parser

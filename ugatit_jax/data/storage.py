@@ -9,12 +9,12 @@ import contextlib
 import errno
 import functools
 import hashlib
-import io
 import logging
 import os
 import stat
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from io import BufferedReader
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, TypeAlias
 
@@ -169,7 +169,7 @@ def read_bytes(path: AnyPath) -> bytes:
         return file.read()
 
 
-def open_file(path: Path) -> io.BufferedReader:
+def open_file(path: Path) -> BufferedReader:
     """Open a file of this machine to read it.
 
     Raises `OSError` for what is none but has a name: a pipe would be waited for, and a device read

@@ -123,29 +123,35 @@ def save(
     step = int(state.step)
     if step in checkpoints.all_steps():
         return
-    newest(checkpoints)
+    # Orbax keeps an error in a second place, too, and may raise it once more.
+    attempts = 1 if _settle(checkpoints) else 2
     items = FORMAT_2.to_items(method, state)
     arguments = {name: ocp.args.StandardSave(item) for name, item in items.items()}
-    try:
-        checkpoints.save(step, args=ocp.args.Composite(**arguments), metrics=kids)
-    except FAILED as error:
-        LOGGER.warning("checkpoint %s was not saved: %s", step, _explain(error))
+    for left in reversed(range(attempts)):
+        try:
+            checkpoints.save(step, args=ocp.args.Composite(**arguments), metrics=kids)
+            return
+        except FAILED as error:
+            if not left:
+                LOGGER.warning("checkpoint %s was not saved: %s", step, _explain(error))
 
 
 def newest(checkpoints: ocp.CheckpointManager) -> int | None:
-    """Wait for what is being saved, and return the newest step there is.
+    """Wait for what is being saved, and return the newest step there is."""
+    _settle(checkpoints)
+    return checkpoints.latest_step()
 
-    A line says so where it could not be saved.
-    """
+
+def _settle(checkpoints: ocp.CheckpointManager) -> bool:
+    """Wait for what is being saved; a line says so, and False, where it could not be."""
     try:
         checkpoints.wait_until_finished()
+        return True
     except FAILED as error:
         LOGGER.warning("the last checkpoint was not saved: %s", _explain(error))
-        # Orbax keeps the same error in a second place, and would raise it when this one is saved.
-        with contextlib.suppress(*FAILED):
-            checkpoints.check_for_errors()
-    _record_new(checkpoints)
-    return checkpoints.latest_step()
+        return False
+    finally:
+        _record_new(checkpoints)
 
 
 def add_kids(
