@@ -35,6 +35,7 @@ def test_train_translate_and_evaluate_as_the_readme_says(tmp_path):
         "ugatit_jax.translate",
         "ugatit_jax.evaluate",
         "ugatit_jax.evaluate",
+        "ugatit_jax.data",  # in tests/curation
         "ugatit_jax.plan",  # in test_plan.py
         "ugatit_jax.prefer",  # in tests/preference
         "ugatit_jax.prefer",
