@@ -266,5 +266,5 @@ def test_the_picture_farthest_from_the_others_is_shown(folder: Path) -> None:
     report = json.loads((out / "report.json").read_text())
     assert report["features"] == "efficientnet-lite0"
     assert next(iter(report["farthest"]["A"])) == "trainA/blank.png"
-    assert Image.open(out / "farthest_A.png").width > 900
+    assert np.asarray(Image.open(out / "farthest_A.png")).shape[1] > 900
     assert "features" in report["told_apart"]

