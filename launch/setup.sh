@@ -78,7 +78,7 @@ prepare_venv() {
   if ! venv_is_sound; then make_venv; fi
   # What was installed, so that the next run starts at once and without network.
   stamp=$VENV/.installed-$(basename "$1")
-  wanted=$(find "$(dirname "$1")" -maxdepth 2 -path "*/requirements*.txt" -print0 | sort -z | xargs -0 cat)
+  wanted=$(find "$(dirname "$1")" -maxdepth 2 -path "*/requirements*.txt" -print0 | LC_ALL=C sort -z | xargs -0 cat)
   if [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then return; fi
   echo "Installing the packages of $1 into $VENV: a few minutes the first time."
   # Python compiles a module when it is first imported. To compile all 17 000 here takes 75 s more.

@@ -123,7 +123,7 @@ def make_venv(folder: Path, requirements: str) -> Path:
     wrapper.parent.mkdir(parents=True)
     wrapper.write_text(f'#!{BASH}\nexec {shlex.quote(sys.executable)} "$@"\n')
     wrapper.chmod(0o755)
-    files = sorted([*ROOT.glob("requirements*.txt"), *ROOT.glob("requirements/*.txt")])
+    files = sorted([*ROOT.glob("requirements*.txt"), *ROOT.glob("requirements/*.txt")], key=str)
     (folder / f".installed-{requirements}").write_text("".join(f.read_text() for f in files))
     return folder
 
