@@ -74,11 +74,11 @@ def test_training_pictures_are_not(tmp_path: Path) -> None:
     [
         ("", "config.data.source is empty: name a folder with trainA/"),
         ("data/mine", "no folder data/mine: name a folder with trainA/"),
-        ("data/selfie2anime", "taki0112/UGATIT"),
+        ("data/selfie2anime", "ugatit_jax.data prepare selfie2anime data/selfie2anime"),
         ("data/horse2zebra", "tfds:cycle_gan/horse2zebra"),
-        ("data/photo2vangogh", "tfds:cycle_gan/vangogh2photo"),
-        ("data/cat2dog", "HsinYingLee/DRIT"),
-        ("data/photo2portrait", "HsinYingLee/DRIT"),
+        ("data/photo2vangogh", "ugatit_jax.data prepare photo2vangogh data/photo2vangogh"),
+        ("data/cat2dog", "ugatit_jax.data prepare cat2dog data/cat2dog"),
+        ("data/photo2portrait", "ugatit_jax.data prepare photo2portrait data/photo2portrait"),
     ],
 )
 def test_missing_source_says_what_would_do(source: str, hint: str) -> None:
