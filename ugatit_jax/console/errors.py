@@ -69,8 +69,8 @@ class Parser(argparse.ArgumentParser):
     hyphens; with underscores, as earlier versions had some of them, it is taken, too.
     """
 
-    def __init__(self, *args: Any, examples: Sequence[str] = (), **kwargs: Any) -> None:
-        super().__init__(*args, formatter_class=_Help, **kwargs)
+    def __init__(self, *, examples: Sequence[str] = (), **kwargs: Any) -> None:
+        super().__init__(formatter_class=_Help, **kwargs)
         self.examples = tuple(examples)
         if examples:
             self.epilog = "\n".join(
