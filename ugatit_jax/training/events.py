@@ -1,9 +1,12 @@
 """TensorBoard's event files, in a folder or in a bucket."""
 
-import time
+import io
+import os
+import struct
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import BinaryIO
 
 from ugatit_jax.data.storage import AnyPath, epath
 
@@ -25,22 +28,8 @@ class EventFiles:
         self._sender = ThreadPoolExecutor(1)
         self._sending: list[Future[None]] = []
         if not silent:
-            self._begin(start)
+            forget_after(workdir, start)
         self._open()
-
-    def _begin(self, start: int) -> None:
-        """Write that what earlier files say of later steps is void: they will come again.
-
-        A run that was killed had said something of steps since its last checkpoint. Readers go
-        through files by their names, which begin with the time.
-        """
-        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
-        from tensorboard.summary.writer.event_file_writer import EventFileWriter
-
-        log = SessionLog(status=SessionLog.START)
-        writer = EventFileWriter(str(self._folder))
-        writer.add_event(Event(step=start + 1, wall_time=time.time(), session_log=log))
-        writer.close()
 
     @property
     def _folder(self) -> AnyPath:
@@ -90,3 +79,43 @@ class EventFiles:
                 self._copy(file, last=True)
             self._here.cleanup()
         self._sender.shutdown()
+
+
+def forget_after(workdir: AnyPath, step: int) -> None:
+    """Cut off what event files say of steps after this one, and a last record that is not whole.
+
+    A run that was killed had said something of the steps since its last checkpoint, and says it
+    again. Some readers show each of them once all the same, others twice.
+    """
+    for path in sorted(workdir.glob("events.out.tfevents.*")):
+        if isinstance(path, Path):
+            size = path.stat().st_size
+            with path.open("rb") as file:
+                end = _end_of(file, size, step)
+            if end < size:
+                os.truncate(path, end)
+        else:
+            content = path.read_bytes()
+            end = _end_of(io.BytesIO(content), len(content), step)
+            if end < len(content):
+                path.write_bytes(content[:end])
+
+
+def _end_of(file: BinaryIO, size: int, step: int) -> int:
+    """Return where in a file (TFRecord) the first event of a later step begins, or its end."""
+    from google.protobuf.message import DecodeError
+    from tensorboard.compat.proto.event_pb2 import Event
+
+    end = 0
+    while len(header := file.read(12)) == 12:  # length, and a checksum
+        (length,) = struct.unpack_from("<Q", header)
+        if end + 12 + length + 4 > size:
+            break
+        record = file.read(length + 4)
+        try:
+            if Event.FromString(record[:length]).step > step:
+                break
+        except DecodeError:  # nobody reads on from here
+            break
+        end += 12 + length + 4
+    return end

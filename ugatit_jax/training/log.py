@@ -16,6 +16,7 @@ from ugatit_jax.data.storage import AnyPath, write_atomically
 from ugatit_jax.methods.method import Method, Params
 from ugatit_jax.methods.state import TrainState
 from ugatit_jax.training.events import EventFiles
+from ugatit_jax.training.step import FINITE
 from ugatit_jax.training.watchdog import Pair, Watchdog
 from ugatit_jax.viewing.film import film
 from ugatit_jax.viewing.visualize import save_png
@@ -66,7 +67,7 @@ class Log:
         And those of the steps before it that are not its own: of players whose turn it was not.
         """
         self._bar.update()
-        self._metrics |= metrics
+        self._metrics |= {name: value for name, value in metrics.items() if name != FINITE}
         due = step % self._every == 0
         if not (force or self.is_due(step)):
             return
