@@ -33,6 +33,7 @@ def show_front_page(app: Sphinx, page: str, source: list[str]) -> None:
     """Make the README the site's first page, and links to it links to that page."""
     if page == "index":
         _, contents = source[0].split("```", 1)
+        app.env.note_dependency(str(ROOT / "README.md"))  # a later build reads it again
         readme = re.sub(r"\]\((?!https:|docs/|#)", "](../", (ROOT / "README.md").read_text())
         source[0] = f"{readme.replace('](docs/', '](')}\n```{contents}"
     source[0] = source[0].replace("](../README.md", "](index.md")
