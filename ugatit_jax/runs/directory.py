@@ -5,6 +5,7 @@ run.json               a record per start: date, step, command, versions, git re
                        what the run is: fields, pictures, what KID and losses look at
 checkpoints/STEP/      see `checkpoints.py`
 samples/  events.*     what the training writes for people to look at
+scalars.jsonl          what it logs, for programs; see `training.scalars`
 """
 
 import contextlib

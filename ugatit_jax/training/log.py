@@ -1,4 +1,4 @@
-"""What a training says: the progress bar, TensorBoard's scalars and pictures, files in samples/."""
+"""What a training says: the bar, TensorBoard's scalars and pictures, lines of JSON, samples/."""
 
 import math
 import sys
@@ -16,6 +16,7 @@ from ugatit_jax.data.storage import AnyPath, write_atomically
 from ugatit_jax.methods.method import Method, Params
 from ugatit_jax.methods.state import TrainState
 from ugatit_jax.training.events import EventFiles
+from ugatit_jax.training.scalars import ScalarLines
 from ugatit_jax.training.step import FINITE
 from ugatit_jax.training.watchdog import Pair, Watchdog
 from ugatit_jax.viewing.film import film
@@ -32,6 +33,7 @@ class Log:
         self._method, self._every, self._workdir = method, every, workdir
         self._silent = jax.process_index() > 0
         self._events = EventFiles(workdir, self._silent, start)
+        self._lines = ScalarLines(workdir, self._silent, start)
         self._bar = tqdm(
             total=train.steps,
             initial=start,
@@ -54,6 +56,7 @@ class Log:
     def __exit__(self, *exception: object) -> None:
         self._bar.close()
         self._events.close()
+        self._lines.close()
 
     def is_due(self, step: int) -> bool:
         """Say whether a step is shown: every so many, and the first one after a start."""
@@ -84,6 +87,7 @@ class Log:
             values |= rates | self._method.watch(state.params)
             values |= learning_rates(self._schedules, state.optimizers)
             self._events.writer.write_scalars(step, values)
+            self._lines.write(step, values)
             self._metrics = {}
             shown["img/s"] = f"{rates['images_per_second']:.3g}"
             for text in self._watchdog.look(step, values):
@@ -116,6 +120,7 @@ class Log:
         """Write KID to the target, by direction, to TensorBoard (times 100) and to the screen."""
         scores = {f"kid_x100/{direction}": 100 * kid for direction, kid in kids.items()}
         self._events.writer.write_scalars(step, scores)
+        self._lines.write(step, scores)
         self._events.send()  # before the checkpoint that the run may go on from
         if not self._silent:
             said = ", ".join(f"{name} {value:.2f}" for name, value in scores.items())
