@@ -73,12 +73,17 @@ make_venv() {
   "$python" -m venv "$VENV"
 }
 
+# What the lists beside $1 say, of which it names some.
+wanted_packages() {
+  find "$(dirname "$1")" -maxdepth 2 -path "*/requirements*.txt" -print0 | sort -z | xargs -0 cat
+}
+
 prepare_venv() {
   local stamp wanted
   if ! venv_is_sound; then make_venv; fi
   # What was installed, so that the next run starts at once and without network.
   stamp=$VENV/.installed-$(basename "$1")
-  wanted=$(find "$(dirname "$1")" -maxdepth 2 -path "*/requirements*.txt" -print0 | LC_ALL=C sort -z | xargs -0 cat)
+  wanted=$(wanted_packages "$1")
   if [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then return; fi
   echo "Installing the packages of $1 into $VENV: a few minutes the first time."
   # Python compiles a module when it is first imported. To compile all 17 000 here takes 75 s more.
