@@ -75,7 +75,7 @@ make_venv() {
 
 # What the lists beside $1 say, of which it names some.
 wanted_packages() {
-  find "$(dirname "$1")" -maxdepth 2 -path "*/requirements*.txt" -print0 | sort -z | xargs -0 cat
+  find "$(dirname "$1")" -maxdepth 2 -path "*/requirements*.txt" -print0 | LC_ALL=C sort -z | xargs -0 cat
 }
 
 prepare_venv() {

@@ -1,7 +1,7 @@
 """What is logged of a training as lines of JSON, for programs that know no TensorBoard.
 
-RUN/scalars.jsonl   {"step": 100, "generator/cycle": 0.25, …}, in the order of steps; KIDs have a line of
-                    their own
+RUN/scalars.jsonl   {"step": 100, "generator/cycle": 0.25, …}, in the order of steps; a KID has a
+                    line of its own
 """
 
 import json
