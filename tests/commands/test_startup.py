@@ -63,7 +63,7 @@ def test_help_imports_nothing_slow(command: str) -> None:
         ),
         ("prefer", ["--report", "docs"], "no study in docs"),
         ("export", ["no_run", "--out=x"], "no run in no_run"),
-        ("emoji", ["--size=large"], "invalid int value: 'large'"),
+        ("emoji", ["--size=large"], "'large' is no whole number"),
     ],
 )
 def test_a_mistake_imports_nothing_slow(command: str, arguments: list[str], words: str) -> None:
