@@ -23,6 +23,9 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 from PIL import Image
 from steps import first_state
+from tensorboard.backend.event_processing.event_accumulator import (  # type: ignore[import-untyped]
+    EventAccumulator,
+)
 
 from ugatit_jax import evaluate, plan, translate
 from ugatit_jax.config.fields import get_config
@@ -213,6 +216,14 @@ def test_it_samples_and_takes_its_kid(run: Run) -> None:
     [point] = json.loads((run.folder / "kid.json").read_text())["points"]
     assert point.keys() == {"step", *run.method.directions}
     assert all(np.isfinite(point[way]["mean"]) for way in run.method.directions)
+
+
+def test_what_warnings_look_at_is_what_it_logs(run: Run) -> None:
+    events = EventAccumulator(str(run.folder), size_guidance={"tensors": 0}).Reload()
+    logged, method = set(events.Tags()["tensors"]), run.method
+    assert method.undecided.keys() <= logged and method.undecided
+    if run.config.loss.get("cycle"):
+        assert {*method.returning} <= logged and method.returning
 
 
 def test_it_translates_files_and_exports_what_does_the_same(
