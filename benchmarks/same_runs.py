@@ -1,5 +1,6 @@
 """Whether two run directories hold the same training, read without the program that wrote them."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -116,9 +117,12 @@ def _parts(value: np.ndarray) -> Iterator[bytes]:
 
 
 def read_files(run: Path) -> dict[str, bytes]:
-    """Return what else a run says of its training, by name."""
+    """Return what else a run says of its training, by name; dates are its own."""
     paths = [*(run / "samples").iterdir(), run / "kid.json", run / "kid.png"]
-    return {str(x.relative_to(run)): x.read_bytes() for x in paths if x.exists()}
+    found = {str(x.relative_to(run)): x.read_bytes() for x in paths if x.exists()}
+    if "kid.json" in found:
+        found["kid.json"] = re.sub(rb'"date": "[^"]*"', b"", found["kid.json"])
+    return found
 
 
 def describe(ours: list[tuple[int, bytes]], theirs: list[tuple[int, bytes]]) -> str:

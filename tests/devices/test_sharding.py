@@ -251,7 +251,7 @@ def count_elements(shapes: str) -> int:
 def test_a_step_exchanges_parameters_gradients_and_losses_and_what_the_first_dense_layer_needs(
     of_eight: Result, of_one: Result
 ) -> None:
-    assert collectives(of_one[0]) == []
+    assert collectives(of_one[0]) in ([], [("all-reduce", 1)])  # whether a step is finite
     program, state, metrics = of_eight
     found: dict[str, list[int]] = {}
     for kind, size in collectives(program):

@@ -214,7 +214,7 @@ def test_it_samples_and_takes_its_kid(run: Run) -> None:
         assert grid.std() > 10
     assert (run.folder / "kid.png").is_file()
     [point] = json.loads((run.folder / "kid.json").read_text())["points"]
-    assert point.keys() == {"step", *run.method.directions}
+    assert point.keys() == {"step", "date", *run.method.directions}
     assert all(np.isfinite(point[way]["mean"]) for way in run.method.directions)
 
 

@@ -211,7 +211,7 @@ def test_larger_slices_and_chips_of_gpus() -> None:
         (["--topology=cpu", "--slices=2"], "--slices=2 is for TPUs"),
         (["--topology=gpu"], "--topology=gpu: JAX finds none on this computer"),
         (["--topology=cpu", "--config.train.batch_size=3"], "say --config.train.batch_size=8"),
-        (["--topology=cpu", "--steps=3"], "unknown argument '--steps=3'; there are --config=FILE"),
+        (["--topology=cpu", "--steps=3"], "unknown argument '--steps=3'; there are --config=NAME"),
     ],
 )
 def test_mistakes(tiny_flags: list[str], arguments: list[str], words: str) -> None:

@@ -184,7 +184,10 @@ def test_as_the_readme_says(material, tmp_path):
     for source, name in ((golden, "runs/mine"), (material / "red", "others")):
         shutil.copytree(source, tmp_path / name)
     shutil.copytree(material / "inputs", tmp_path / "photos")
-    ask, report = (shlex.split(x)[1:] for x in commands() if "ugatit_jax.prefer" in x)
+    page = commands("docs/evaluation.md")
+    ask, report = (
+        ["-m", "ugatit_jax", *shlex.split(x)[1:]] for x in page if x.startswith("ugatit prefer")
+    )
     env = os.environ | {"PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
         [sys.executable, *ask, "--port=0"], cwd=tmp_path, env=env, stdout=subprocess.PIPE, text=True

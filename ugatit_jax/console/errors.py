@@ -16,6 +16,8 @@ R = TypeVar("R")
 
 # What a system says of a disk that is full or must not be written to.
 UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG}
+# And of a path that leads nowhere.
+NO_PATH = {errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR}
 
 
 def printable(text: object) -> str:
@@ -70,7 +72,7 @@ class Parser(argparse.ArgumentParser):
     """
 
     def __init__(self, *, examples: Sequence[str] = (), **kwargs: Any) -> None:
-        super().__init__(formatter_class=_Help, **kwargs)
+        super().__init__(**({"formatter_class": _Help} | kwargs))
         self.examples = tuple(examples)
         if examples:
             self.epilog = "\n".join(
@@ -89,13 +91,14 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise `InputError`."""
-        raise InputError(f"{message}; --help lists all there is")
+        raise InputError(f"{in_a_line(message, 600)}; --help lists all there is")
 
 
 def exit_on_input_error(main: Callable[P, R]) -> Callable[P, R]:
     """Wrap a command line's `main`: an `InputError` becomes one line on stderr and its status.
 
-    So does a full disk, a quota, or a folder that must not be written to, with status 2.
+    So does a full disk, a quota, a folder that must not be written to, or a path that cannot be,
+    with status 2.
     """
 
     @functools.wraps(main)
@@ -109,11 +112,13 @@ def exit_on_input_error(main: Callable[P, R]) -> Callable[P, R]:
             print(f"error: {said}", file=sys.stderr)
             sys.exit(error.exit_status)
         except OSError as error:
-            if error.errno not in UNWRITABLE:
+            if error.errno not in UNWRITABLE | NO_PATH:
                 raise
-            where = error.filename or "cannot write"
-            said = f"{where}: {error.strerror}; make room, or say another folder"
-            print(f"error: {said}", file=sys.stderr)
+            where = in_a_line(error.filename or "cannot write")
+            advice = "make room, or say another folder"
+            if error.errno in NO_PATH:
+                advice = "say another path"
+            print(f"error: {where}: {error.strerror}; {advice}", file=sys.stderr)
             sys.exit(InputError.exit_status)
 
     return wrapped
