@@ -25,6 +25,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import jax
 import numpy as np
 from PIL import Image
 
@@ -304,6 +305,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     flags = parser.parse_args(argv)
+    jax.config.update("jax_platforms", "cpu")  # to compare
     if flags.out.exists() and any(flags.out.iterdir()):
         raise InputError(f"{flags.out} is not empty: take another --out")
     flags.out.mkdir(parents=True, exist_ok=True)

@@ -175,8 +175,10 @@ def norms(trees: Mapping[str, tuple[Any, Any]]) -> dict[str, jax.Array]:
                 mine[name] = mine.get(name, 0) + square / jax.lax.axis_size("data")
             else:
                 whole[name] += square
-    summed = jax.lax.psum(mine, AXES) if mine else {}
-    return {name: jnp.sqrt(square + summed.get(name, 0)) for name, square in whole.items()}
+    axes = [axis for axis in AXES if jax.lax.axis_size(axis) > 1]
+    if mine and axes:
+        mine = jax.lax.psum(mine, axes)
+    return {name: jnp.sqrt(square + mine.get(name, 0)) for name, square in whole.items()}
 
 
 def over_microbatches(function: Callable[[Any], T], batch: Any, count: int) -> T:

@@ -61,8 +61,9 @@ def trace_step(config: ConfigDict, target: Target) -> TracedStep:
     state = jax.eval_shape(create)
     shape = (config.train.batch_size, *config.data.image_size, 3)
     batch = {name: jax.ShapeDtypeStruct(shape, np.uint8) for name in method.inputs}
+    skip = config.on_nonfinite == "skip"
     of_phases = [
-        jit_train_step(method, config.train, config.seed, mesh, phase, state).trace(
+        jit_train_step(method, config.train, config.seed, mesh, phase, state, skip).trace(
             state, batch, method.fixed()
         )
         for phase in method.phases

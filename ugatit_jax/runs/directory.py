@@ -4,6 +4,7 @@ config.json            the config of the newest start
 run.json               a record per start: date, step, command, versions, git revision, devices; and
                        what the run is: fields, pictures, what KID and losses look at
 checkpoints/STEP/      see `checkpoints.py`
+divergence/STEP/       see `training/divergence.py`
 samples/  events.*     what the training writes for people to look at
 scalars.jsonl          what it logs, for programs; see `training.scalars`
 """
