@@ -348,8 +348,9 @@ def test_a_choice_that_cannot_be_saved_is_told(serve, tmp_path):
         (tmp_path / "choices.jsonl").mkdir()
         with pytest.raises(urllib.error.HTTPError) as failed:
             choose(server.url)
-        assert failed.value.code == 507
-        assert json.load(failed.value) == {"error": "it could not be saved: Is a directory"}
+        with failed.value as answer:
+            assert answer.code == 507
+            assert json.load(answer) == {"error": "it could not be saved: Is a directory"}
         assert study_of(server.url, "kl")["chosen"] == {}
         os.rmdir(tmp_path / "choices.jsonl")
         choose(server.url)
@@ -361,5 +362,6 @@ def test_a_picture_that_is_gone_is_told_without_its_path(serve, tmp_path):
         server.contestants.inputs.sources[0] = tmp_path / "gone.png"
         with pytest.raises(urllib.error.HTTPError) as failed:
             get(f"{server.url}pictures/0/input")
-    assert failed.value.code == 500
-    assert json.load(failed.value) == {"error": "this picture cannot be read any more"}
+    with failed.value as answer:
+        assert answer.code == 500
+        assert json.load(answer) == {"error": "this picture cannot be read any more"}
