@@ -29,7 +29,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     distributed.start(command.cluster)
     set_up_jax()
     try:
-        reached = train(command.config, command.workdir, command.changed)
+        reached = train(
+            command.config, command.workdir, command.changed, command.origin, command.dry
+        )
         return 0 if reached >= command.config.train.steps else 130
     except FloatingPointError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -6,6 +6,7 @@
 --config.SECTION.FIELD=VALUE              as often as need be, also with a space for the =; the last
                                           one counts
 --list, --print-config                    say what there is, what it comes to, and end
+--dry-run           check everything short of compiling, say what would be done, and end
 --workdir=FOLDER    or gs://BUCKET/NAME
 --continue          go on with a run although config or pictures are not what they were
 --coordinator=HOST:PORT --num-processes=N --process-id=I    where nothing else knows them
@@ -24,7 +25,7 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from ugatit_jax.config.catalogue import EXPERIMENTS, experiments, list_experiments
-from ugatit_jax.config.records import flatten, load_config
+from ugatit_jax.config.records import Origin, flatten, load_config
 from ugatit_jax.console.errors import InputError, Parser, in_a_line
 from ugatit_jax.data.storage import AnyPath, path_argument
 from ugatit_jax.devices.cluster import Cluster
@@ -33,12 +34,18 @@ _KINDS = {bool: "True or False", int: "a whole number", float: "a number"}
 
 
 class Command(NamedTuple):
-    """What a command line asks for. changed: to go on with a run that was another."""
+    """What a command line asks for.
+
+    changed: to go on with a run that was another. dry: to check all that can be, and end. origin:
+    the experiment, and what differs from it.
+    """
 
     config: ConfigDict
     workdir: AnyPath
     cluster: Cluster
     changed: bool
+    dry: bool
+    origin: Origin
 
 
 class _List(argparse.Action):
@@ -73,6 +80,13 @@ def make_parser() -> Parser:
         action="store_true",
         help="go on with a run although config or pictures are not what they were",
     )
+    parser.add_argument(
+        "--dry-run",
+        dest="dry",
+        action="store_true",
+        help="check everything short of compiling, say what would be trained, write nothing, and "
+        "end",
+    )
     _add_cluster(parser)
     return parser
 
@@ -86,10 +100,11 @@ def parse_flags(argv: Sequence[str]) -> Command:
     config, known = parse_experiment(
         make_parser(),
         argv,
-        "--workdir=FOLDER, --continue, and what --help says of several processes",
+        "--workdir=FOLDER, --continue, --dry-run, and what --help says of several processes",
     )
     workdir = known.workdir or _default_workdir(known.config)
-    return Command(config, workdir, _cluster(known), known.changed)
+    origin = Origin(known.config, known.changes)
+    return Command(config, workdir, _cluster(known), known.changed, known.dry, origin)
 
 
 def _default_workdir(experiment: str) -> Path:
@@ -128,6 +143,8 @@ def parse_experiment(
 ) -> tuple[ConfigDict, argparse.Namespace]:
     """Return the config that a command line asks for, and what else its parser read.
 
+    That has `changes`, too: the fields that are not as the experiment has them, as in `Origin`.
+
     parser: with what `add_experiment` adds. argv: without the program. others: the parser's own
     arguments, as a mistake's message lists them. Raises `InputError` for an argument, a file, a
     variant, a field or a value that is none, and `SystemExit` once --print-config has printed.
@@ -136,6 +153,7 @@ def parse_experiment(
     if not known.config:
         raise InputError(f"no experiment: say --config=NAME; {_there_are()}")
     config = load_experiment(known.config)
+    before = flatten(config)
     for argument in rest:
         match = re.fullmatch(r"--config\.([\w.]+)=(.*)", argument, re.DOTALL)
         if match is None and re.fullmatch(r"--config\.[\w.]+", argument):
@@ -146,6 +164,7 @@ def parse_experiment(
                 f"--config.FIELD=VALUE, {others}"
             )
         override(config, *match.groups())
+    known.changes = {k: (v, before[k]) for k, v in flatten(config).items() if v != before[k]}
     if known.print_config:
         print(config.to_json(indent=2))
         raise SystemExit(0)

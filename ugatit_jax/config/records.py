@@ -1,6 +1,6 @@
 """How a run keeps its config, and where two configs differ."""
 
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 from ml_collections import ConfigDict
 
@@ -13,6 +13,26 @@ from ugatit_jax.methods import find_method
 # What runs had done before these fields were there. A field that came later has a default that
 # changes nothing; these have not.
 BEFORE_THERE_WERE = {"eval": {"every": 0}}
+
+
+class Origin(NamedTuple):
+    """Where a config comes from.
+
+    experiment: as --config names it. changes: {'section.name': (value, the experiment's)}.
+    """
+
+    experiment: str
+    changes: dict[str, tuple[Any, Any]]
+
+    @classmethod
+    def of_defaults(cls, config: ConfigDict) -> Self:
+        """Of a config that no command line asked for: what differs from its method's defaults."""
+        defaults = get_config(config.method)
+        return cls(f"default:{config.method}", different_fields(config, defaults))
+
+    def describe(self) -> list[str]:
+        """Return each change in words."""
+        return [f"{field} = {now!r} (not {was!r})" for field, (now, was) in self.changes.items()]
 
 
 def different_fields(config: ConfigDict, other: ConfigDict) -> dict[str, tuple[Any, Any]]:

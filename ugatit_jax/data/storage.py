@@ -134,6 +134,15 @@ def make_folder(path: AnyPath) -> None:
         probe.unlink(missing_ok=True)
 
 
+def could_be_made(folder: Path) -> None:
+    """Raise `OSError` if a folder could not be made, or not be written to; nothing is made."""
+    nearest = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+    if not nearest.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(nearest))
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(nearest))
+
+
 def write_atomically(path: AnyPath, content: str | bytes) -> None:
     """Write a file; who dies meanwhile leaves the old one or the new one. Its folders are made.
 

@@ -31,6 +31,7 @@ from ugatit_jax.data.json_file import read_object
 from ugatit_jax.data.storage import (
     AnyPath,
     check_for_orbax,
+    could_be_made,
     first_line,
     make_folder,
     write_atomically,
@@ -50,8 +51,11 @@ class Before:
     identity: Identity | None
 
 
-def prepare_run(workdir: AnyPath, config: ConfigDict) -> Before | None:
+def prepare_run(workdir: AnyPath, config: ConfigDict, dry: bool = False) -> Before | None:
     """Make the run directory, or check that its checkpoints are of use with this config.
+
+    dry: make none, and look whether it could be made; in a bucket, where that takes an object, not
+    even that.
 
     Returns what the run was, or None for a new one. Raises `InputError` if another architecture
     makes its parameters useless, if a newer program made it, or if there can be no such folder.
@@ -62,7 +66,10 @@ def prepare_run(workdir: AnyPath, config: ConfigDict) -> Before | None:
     check_format(workdir)
     if not saved_steps(workdir):
         try:
-            make_folder(workdir)
+            if not dry:
+                make_folder(workdir)
+            elif isinstance(workdir, Path):
+                could_be_made(workdir)
         except OSError as error:
             raise InputError(
                 f"cannot make the folder {workdir}: {first_line(error)}; say another --workdir"
@@ -77,7 +84,10 @@ def prepare_run(workdir: AnyPath, config: ConfigDict) -> Before | None:
             f"the run in {workdir} has another architecture: {fields}; "
             "take the values that it had, or another --workdir"
         )
-    return Before(before, read_identity(workdir))
+    identity = read_identity(workdir)
+    if identity is not None:  # fields that came later had their defaults
+        identity = identity.with_defaults(before)
+    return Before(before, identity)
 
 
 def record_start(
@@ -112,9 +122,10 @@ def record_start(
 
 
 @contextlib.contextmanager
-def held(workdir: AnyPath) -> Iterator[None]:
+def held(workdir: AnyPath, dry: bool = False) -> Iterator[None]:
     """Keep other trainings out of a run directory as long as the block runs.
 
+    dry: make no file for that; without one, nobody holds it.
     The system lets go of it when the process ends, however it ends. Nothing is held in a bucket,
     nor where the system has no such locks. Raises `InputError` if another training holds it.
     """
@@ -123,10 +134,11 @@ def held(workdir: AnyPath) -> Iterator[None]:
     except ImportError:  # not on Windows
         yield
         return
-    if not isinstance(workdir, Path) or not workdir.is_dir():
+    lock = workdir / ".lock"
+    if not isinstance(lock, Path) or not workdir.is_dir() or (dry and not lock.exists()):
         yield
         return
-    with _open_lock(workdir / ".lock") as file:
+    with _open_lock(lock) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

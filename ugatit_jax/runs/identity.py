@@ -35,9 +35,7 @@ class Identity:
         fixed: dict[str, dict[str, str]],
     ) -> Self:
         """Return the identity of a training with a config."""
-        # As JSON gives it back: lists for tuples.
-        fields = {k: list(v) if isinstance(v, tuple) else v for k, v in flatten(config).items()}
-        return cls(fields, pictures, features, broken, fixed)
+        return cls(_fields(config), pictures, features, broken, fixed)
 
     @classmethod
     def from_json(cls, kept: dict[str, Any]) -> Self:
@@ -62,6 +60,10 @@ class Identity:
             if type(value["count"]) is not int:
                 raise TypeError(f"identity: {name} says no number of pictures")
         return cls(config, pictures, features, broken, fixed)
+
+    def with_defaults(self, config: ConfigDict) -> Self:
+        """Return it with the fields of a config that it lacks, as one of an older program does."""
+        return dataclasses.replace(self, config=_fields(config) | self.config)
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON can hold it."""
@@ -90,6 +92,11 @@ class Identity:
             ]
             said.append(f"{what} is told by {named[0]} and was by {named[1]}")
         return said
+
+
+def _fields(config: ConfigDict) -> dict[str, Any]:
+    """As JSON gives them back: lists for tuples."""
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in flatten(config).items()}
 
 
 def _check_texts(what: str, kept: dict[str, Any], *names: str) -> None:

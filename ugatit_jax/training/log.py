@@ -15,6 +15,7 @@ from tqdm import tqdm
 from ugatit_jax.data.storage import AnyPath, write_atomically
 from ugatit_jax.methods.method import Method, Params
 from ugatit_jax.methods.state import TrainState
+from ugatit_jax.training.estimate import Estimate
 from ugatit_jax.training.events import EventFiles
 from ugatit_jax.training.scalars import ScalarLines
 from ugatit_jax.training.step import FINITE
@@ -46,6 +47,7 @@ class Log:
         self._first = start + 1
         self._metrics: dict[str, jax.Array] = {}  # the last of each since they were written
         self._since = (start, time.monotonic())
+        self._estimate = Estimate(train.steps)
         self._batch_size = train.batch_size
         self._schedules = method.schedules(train)
         self._watchdog = Watchdog.of(method)
@@ -70,6 +72,8 @@ class Log:
         And those of the steps before it that are not its own: of players whose turn it was not.
         """
         self._bar.update()
+        if left := self._estimate.count(step, self._method.phase(step - 1)):
+            self._write(f"step {step:,}: {left}")
         self._metrics |= {name: value for name, value in metrics.items() if name != FINITE}
         due = step % self._every == 0
         if not (force or self.is_due(step)):
@@ -107,7 +111,7 @@ class Log:
         self._events.send()
         for text in self._watchdog.look_at_samples(step, samples):
             self.warn(step, text)
-        self._since = (step, time.monotonic())  # what took its time here was no training
+        self._pause(step)
 
     def write_film(self) -> None:
         """Make samples/evolution.webp of the grids that there are, where these lie in a folder."""
@@ -122,17 +126,25 @@ class Log:
         self._events.writer.write_scalars(step, scores)
         self._lines.write(step, scores)
         self._events.send()  # before the checkpoint that the run may go on from
-        if not self._silent:
-            said = ", ".join(f"{name} {value:.2f}" for name, value in scores.items())
-            self._bar.write(f"step {step}: {said}")
-        self._since = (step, time.monotonic())
+        said = ", ".join(f"{name} {value:.2f}" for name, value in scores.items())
+        self._write(f"step {step}: {said}")
+        self._pause(step)
 
     def warn(self, step: int, text: str) -> None:
         """Say something of a step that people should know, on the screen and to TensorBoard."""
         self._events.writer.write_texts(step, {"warnings": text})
         self._events.send()
+        self._write(f"step {step}: {text}")
+
+    def _write(self, line: str) -> None:
+        """Print a line above the bar, in the first process."""
         if not self._silent:
-            self._bar.write(f"step {step}: {text}")
+            self._bar.write(line)
+
+    def _pause(self, step: int) -> None:
+        """Begin to take times anew: what came since this step was no training."""
+        self._since = (step, time.monotonic())
+        self._estimate.pause()
 
     def _rates(self, step: int) -> dict[str, float]:
         (since_step, since), now = self._since, time.monotonic()

@@ -11,6 +11,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 from orbax.checkpoint import CheckpointManager
 
+from ugatit_jax.config.records import Origin
 from ugatit_jax.data import datasets
 from ugatit_jax.data.storage import AnyPath
 from ugatit_jax.devices import distributed, sharding
@@ -26,21 +27,36 @@ from ugatit_jax.training.samples import Sampler
 from ugatit_jax.training.start import Training, prepare
 from ugatit_jax.training.step import FINITE, compile_step, jit_train_step
 from ugatit_jax.training.stop import StopSignal
+from ugatit_jax.training.summary import summarize
 
 # Streams of pictures whose seeds are so far apart have nothing in common, whatever a method has.
 OTHER_ORDER = 7919
 
 
-def train(config: ConfigDict, workdir: AnyPath, changed: bool = False) -> int:
+def train(
+    config: ConfigDict,
+    workdir: AnyPath,
+    changed: bool = False,
+    origin: Origin | None = None,
+    dry: bool = False,
+) -> int:
     """Train, from the newest checkpoint in `workdir` if there is one, and return the step reached.
 
     That is `config.train.steps`, or less after Ctrl-C or SIGTERM, which save and end the run; the
     same call goes on from there, bit for bit. changed: go on although config or pictures are not
-    what they were. Raises `InputError` for what the user can mend, before anything is compiled, and
-    `FloatingPointError` when a loss is no longer finite, and `config.on_nonfinite` says to stop.
+    what they were. origin: what command lines know of the config. dry: check everything, say what
+    would be done, write nothing, and do none of it. Raises `InputError` for what the user can mend,
+    before anything is compiled, and `FloatingPointError` when a loss is no longer finite, and
+    `config.on_nonfinite` says to stop.
     """
     with contextlib.ExitStack() as until_the_end:
-        return _train(prepare(config, workdir, changed, until_the_end))
+        training = prepare(config, workdir, changed, until_the_end, origin, dry)
+        say(summarize(training))
+        if not dry:
+            return _train(training)
+        History.read(workdir)  # the last thing that a start reads
+        say("dry run: nothing was trained or written")
+        return config.train.steps
 
 
 def _train(training: Training) -> int:

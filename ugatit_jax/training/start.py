@@ -7,6 +7,7 @@ import jax
 from ml_collections import ConfigDict
 
 from ugatit_jax.config.checks import check_config
+from ugatit_jax.config.records import Origin
 from ugatit_jax.console.errors import InputError
 from ugatit_jax.data import datasets
 from ugatit_jax.data.storage import AnyPath
@@ -25,6 +26,7 @@ class Training:
     """A training that can begin: everything has been checked, nothing compiled."""
 
     config: ConfigDict
+    origin: Origin
     workdir: AnyPath
     method: Method
     dataset: datasets.Dataset
@@ -34,27 +36,43 @@ class Training:
 
 
 def prepare(
-    config: ConfigDict, workdir: AnyPath, changed: bool, until_the_end: contextlib.ExitStack
+    config: ConfigDict,
+    workdir: AnyPath,
+    changed: bool,
+    until_the_end: contextlib.ExitStack,
+    origin: Origin | None = None,
+    dry: bool = False,
 ) -> Training:
     """Check everything, in all processes alike, and hold the run directory.
 
     changed: go on although config or pictures are not what they were. until_the_end: what is held
-    is let go of with it. Raises `InputError` in every process if one of them cannot go on.
+    is let go of with it. origin: what command lines know of the config. dry: write nothing into the
+    run directory, and make none. Raises `InputError` in every process if one of them cannot go on.
     """
     with distributed.all_or_none() as same:
         method = check_config(config, jax.device_count(), count_slices(jax.devices()))
-        before = prepare_run(workdir, config)
+        before = prepare_run(workdir, config, dry)
         if jax.process_index() == 0:
-            until_the_end.enter_context(held(workdir))
+            until_the_end.enter_context(held(workdir, dry))
         dataset = datasets.open_dataset(config.data)
         same["pictures"] = dataset.fingerprints()
         same["checkpoints"] = saved_steps(workdir)
-    distributed.check_one_folder(workdir)
+    if not dry:  # it takes a file that all of them see
+        distributed.check_one_folder(workdir)
     was = before.identity if before else None
     broken = _find_broken(dataset, was)
     with distributed.all_or_none() as same:
         dataset = datasets.leave_out(dataset, broken, config.data.skip_bad)
-        training = _identify(config, workdir, method, dataset, broken, before, changed)
+        training = _identify(
+            config,
+            origin or Origin.of_defaults(config),
+            workdir,
+            method,
+            dataset,
+            broken,
+            before,
+            changed,
+        )
         same["config"] = training.identity.config
         same["what KID looks at"] = training.identity.features
         same["what losses look at"] = training.identity.fixed
@@ -80,6 +98,7 @@ def _find_broken(dataset: datasets.Dataset, was: Identity | None) -> datasets.Br
 
 def _identify(
     config: ConfigDict,
+    origin: Origin,
     workdir: AnyPath,
     method: Method,
     dataset: datasets.Dataset,
@@ -107,4 +126,4 @@ def _identify(
     if before is None and config.init_from:
         initial, taken = read_initial(config, method)
         say(taken)
-    return Training(config, workdir, method, dataset, kid_curve, identity, initial)
+    return Training(config, origin, workdir, method, dataset, kid_curve, identity, initial)
