@@ -27,6 +27,7 @@ OTHERS: dict[str, Any] = {
     "on_nonfinite": "skip",
     "nonfinite_limit": 3,
     "log_every": 2,
+    "wandb": "faces",
     "model.light": False,
     "model.base_width": 8,
     "model.residual_blocks": 2,
@@ -279,7 +280,15 @@ def test_every_start_is_recorded(tmp_path: Path, tiny_config: Callable[[], Confi
     assert Identity.from_json(record["identity"]) == identity
     assert [start["step"] for start in record["starts"]] == [0, 3]
     for recorded in record["starts"]:
-        assert recorded.keys() == {"date", "step", "command", "devices", "git", "versions"}
+        assert recorded.keys() == {
+            "date",
+            "step",
+            "command",
+            "devices",
+            "git",
+            "versions",
+            "origin",
+        }
         assert recorded["devices"] == ["cpu"] * 8
         assert recorded["versions"]["ugatit_jax"] == ugatit_jax.__version__
         assert recorded["versions"]["jax"] == jax.__version__

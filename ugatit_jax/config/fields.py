@@ -128,6 +128,9 @@ def shared() -> ConfigDict:
 
     # Steps between log lines and TensorBoard scalars.
     config.log_every = 100
+    # Project of Weights & Biases, PROJECT or TEAM/PROJECT, that scalars and sample grids go to as
+    # well; "": none. It takes the extra `wandb`.
+    config.wandb = ""
 
     config.samples = samples = ConfigDict()
     # Steps between sample grids (0: none), and test pictures per domain in them.

@@ -18,6 +18,7 @@ EXTRAS = {
     "hub": ("huggingface_hub",),
     "onnx": ("onnx",),
     "page": ("gradio", "matplotlib"),
+    "wandb": ("wandb",),
     "train": (*EVALUATE, "tensorflow", "clu", "tensorboard"),
 }
 

@@ -25,7 +25,12 @@ from typing import Any, BinaryIO
 from ml_collections import ConfigDict
 
 import ugatit_jax
-from ugatit_jax.config.records import architecture_differences, load_config, save_config
+from ugatit_jax.config.records import (
+    Origin,
+    architecture_differences,
+    load_config,
+    save_config,
+)
 from ugatit_jax.console.errors import UNWRITABLE, InputError, in_a_line
 from ugatit_jax.data.json_file import read_object
 from ugatit_jax.data.storage import (
@@ -91,11 +96,15 @@ def prepare_run(workdir: AnyPath, config: ConfigDict, dry: bool = False) -> Befo
 
 
 def record_start(
-    workdir: AnyPath, config: ConfigDict, identity: Identity | None, step: int
+    workdir: AnyPath,
+    config: ConfigDict,
+    identity: Identity | None,
+    step: int,
+    origin: Origin | None = None,
 ) -> None:
     """Write config.json, and add this start to run.json.
 
-    identity: None for a run that was not trained here, but imported.
+    identity, origin: None for a run that was not trained here, but imported.
     """
     import jax  # not above: who asks whether there is a run need not wait for it
 
@@ -113,6 +122,7 @@ def record_start(
             "command": sys.argv,
             "devices": [device.device_kind for device in jax.devices()],
             "git": _git_revision(),
+            "origin": origin and origin._asdict(),
             "versions": {"ugatit_jax": ugatit_jax.__version__, "python": platform.python_version()}
             | {package: importlib.metadata.version(package) for package in PACKAGES},
         }

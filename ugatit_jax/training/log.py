@@ -1,4 +1,4 @@
-"""What a training says: the bar, TensorBoard's scalars and pictures, lines of JSON, samples/."""
+"""What a training says: the bar, scalars and pictures for TensorBoard and others, samples/."""
 
 import math
 import sys
@@ -19,6 +19,7 @@ from ugatit_jax.training.estimate import Estimate
 from ugatit_jax.training.events import EventFiles
 from ugatit_jax.training.scalars import ScalarLines
 from ugatit_jax.training.step import FINITE
+from ugatit_jax.training.tracking import Tracker
 from ugatit_jax.training.watchdog import Pair, Watchdog
 from ugatit_jax.viewing.film import film
 from ugatit_jax.viewing.visualize import save_png
@@ -28,13 +29,23 @@ class Log:
     """What a run says: the progress bar, TensorBoard's scalars and pictures, files in samples/."""
 
     def __init__(
-        self, method: Method, train: ConfigDict, every: int, workdir: AnyPath, start: int
+        self,
+        method: Method,
+        train: ConfigDict,
+        every: int,
+        workdir: AnyPath,
+        start: int,
+        tracker: Tracker | None = None,
     ) -> None:
-        """`train` is the config's section, `every` the number of steps between lines."""
+        """`train` is the config's section, `every` the number of steps between lines.
+
+        tracker: is told all of it, too, and outlives this.
+        """
         self._method, self._every, self._workdir = method, every, workdir
         self._silent = jax.process_index() > 0
         self._events = EventFiles(workdir, self._silent, start)
         self._lines = ScalarLines(workdir, self._silent, start)
+        self._tracker = tracker or Tracker()
         self._bar = tqdm(
             total=train.steps,
             initial=start,
@@ -90,8 +101,7 @@ class Log:
             rates = self._rates(step)
             values |= rates | self._method.watch(state.params)
             values |= learning_rates(self._schedules, state.optimizers)
-            self._events.writer.write_scalars(step, values)
-            self._lines.write(step, values)
+            self._write_scalars(step, values)
             self._metrics = {}
             shown["img/s"] = f"{rates['images_per_second']:.3g}"
             for text in self._watchdog.look(step, values):
@@ -108,6 +118,7 @@ class Log:
         if not self._silent:
             save_png(self._workdir / "samples" / f"step_{step:07d}.png", grid)
         self._events.writer.write_images(step, {"samples": grid[None]})
+        self._tracker.grid(step, grid)
         self._events.send()
         for text in self._watchdog.look_at_samples(step, samples):
             self.warn(step, text)
@@ -123,8 +134,7 @@ class Log:
     def write_kids(self, step: int, kids: Mapping[str, float]) -> None:
         """Write KID to the target, by direction, to TensorBoard (times 100) and to the screen."""
         scores = {f"kid_x100/{direction}": 100 * kid for direction, kid in kids.items()}
-        self._events.writer.write_scalars(step, scores)
-        self._lines.write(step, scores)
+        self._write_scalars(step, scores)
         self._events.send()  # before the checkpoint that the run may go on from
         said = ", ".join(f"{name} {value:.2f}" for name, value in scores.items())
         self._write(f"step {step}: {said}")
@@ -135,6 +145,11 @@ class Log:
         self._events.writer.write_texts(step, {"warnings": text})
         self._events.send()
         self._write(f"step {step}: {text}")
+
+    def _write_scalars(self, step: int, values: Mapping[str, float]) -> None:
+        self._events.writer.write_scalars(step, values)
+        self._lines.write(step, values)
+        self._tracker.scalars(step, values)
 
     def _write(self, line: str) -> None:
         """Print a line above the bar, in the first process."""

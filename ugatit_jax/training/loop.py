@@ -20,7 +20,7 @@ from ugatit_jax.methods import build_method
 from ugatit_jax.methods.method import Batch, Method
 from ugatit_jax.methods.state import TrainState, create_state
 from ugatit_jax.runs import checkpoints as on_disk
-from ugatit_jax.runs.directory import record_start
+from ugatit_jax.runs.directory import record_start, saved_steps
 from ugatit_jax.training.divergence import Guard, History, RolledBack
 from ugatit_jax.training.log import Log, parameter_norms, say
 from ugatit_jax.training.samples import Sampler
@@ -28,6 +28,7 @@ from ugatit_jax.training.start import Training, prepare
 from ugatit_jax.training.step import FINITE, compile_step, jit_train_step
 from ugatit_jax.training.stop import StopSignal
 from ugatit_jax.training.summary import summarize
+from ugatit_jax.training.tracking import Tracker
 
 # Streams of pictures whose seeds are so far apart have nothing in common, whatever a method has.
 OTHER_ORDER = 7919
@@ -53,13 +54,15 @@ def train(
         training = prepare(config, workdir, changed, until_the_end, origin, dry)
         say(summarize(training))
         if not dry:
-            return _train(training)
+            with distributed.all_or_none():
+                tracker = until_the_end.enter_context(_tracker(config, workdir))
+            return _train(training, tracker)
         History.read(workdir)  # the last thing that a start reads
         say("dry run: nothing was trained or written")
         return config.train.steps
 
 
-def _train(training: Training) -> int:
+def _train(training: Training, tracker: Tracker) -> int:
     config, workdir, method = training.config, training.workdir, training.method
     say("drawing the first weights…")
     mesh = sharding.training_mesh(method.split, config.mesh.model)
@@ -74,12 +77,12 @@ def _train(training: Training) -> int:
             return start
         say(f"training in {workdir} from step {start} to {steps}")
         if jax.process_index() == 0:
-            record_start(workdir, config, training.identity, start)
+            record_start(workdir, config, training.identity, start, training.origin)
         skip = config.on_nonfinite == "skip"
         train_steps = TrainSteps(method, config.train, config.seed, mesh, skip)
         while True:
             try:
-                reached = _run(training, train_steps, mesh, state, checkpoints)
+                reached = _run(training, tracker, train_steps, mesh, state, checkpoints)
                 break
             except RolledBack as error:
                 say(str(error))
@@ -96,8 +99,17 @@ def _first_state(training: Training, mesh: Mesh) -> TrainState:
     return state if training.initial is None else training.initial.put_into(state)
 
 
+def _tracker(config: ConfigDict, workdir: AnyPath) -> Tracker:
+    """What the first process sends scalars to, where there is something left to do."""
+    *_, start = 0, *saved_steps(workdir)
+    if jax.process_index() > 0 or start >= config.train.steps:
+        return Tracker()
+    return Tracker.open(config, workdir, start, say)
+
+
 def _run(
     training: Training,
+    tracker: Tracker,
     train_steps: "TrainSteps",
     mesh: Mesh,
     state: TrainState,
@@ -111,7 +123,7 @@ def _run(
     train_steps.compile(method.phase(start), state, batch)
     translation = MappedTranslation(method, mesh, places_of(method, state, mesh))
     sampler = Sampler(config.samples, method, training.dataset, translation)
-    log = Log(method, config.train, config.log_every, training.workdir, start)
+    log = Log(method, config.train, config.log_every, training.workdir, start, tracker)
     guard = _guard(training, history, start, checkpoints, log)
     with log, StopSignal() as stop:
         if kid_curve is not None:

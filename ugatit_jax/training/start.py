@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 from ugatit_jax.config.checks import check_config
 from ugatit_jax.config.records import Origin
 from ugatit_jax.console.errors import InputError
+from ugatit_jax.console.extras import require
 from ugatit_jax.data import datasets
 from ugatit_jax.data.storage import AnyPath
 from ugatit_jax.devices import distributed
@@ -50,6 +51,8 @@ def prepare(
     run directory, and make none. Raises `InputError` in every process if one of them cannot go on.
     """
     with distributed.all_or_none() as same:
+        if config.wandb:
+            require("wandb", "config.wandb")
         method = check_config(config, jax.device_count(), count_slices(jax.devices()))
         before = prepare_run(workdir, config, dry)
         if jax.process_index() == 0:
