@@ -125,10 +125,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     from ugatit_jax.devices.runtime import set_up_jax
     from ugatit_jax.evaluation.evaluate_folders import evaluate_folders
     from ugatit_jax.evaluation.evaluate_run import evaluate_run
+    from ugatit_jax.evaluation.run_page import NAME as PAGE
+    from ugatit_jax.evaluation.run_page import leave_run_page
 
     set_up_jax()
     if len(args.paths) == 1:
         _, folder = evaluate_run(args.paths[0], **of_run, **common)
+        if is_run(args.paths[0]) and (args.paths[0] / PAGE).is_file():
+            leave_run_page(args.paths[0])  # with the scores
     else:
         _, folder = evaluate_folders(*args.paths, **common)
     print((folder / "report.md").read_text(encoding="utf-8"))

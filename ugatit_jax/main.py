@@ -22,17 +22,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     command = parse_flags(sys.argv[1:] if argv is None else argv)
     require("train", "training")
     # Not above: JAX, Orbax and Matplotlib take seconds, in which a mistake would wait for its line.
+    import jax
+
     from ugatit_jax.devices import distributed
     from ugatit_jax.devices.runtime import set_up_jax
+    from ugatit_jax.evaluation.run_page import leave_run_page
     from ugatit_jax.training.loop import train
 
     distributed.start(command.cluster)
     set_up_jax()
     try:
-        reached = train(
-            command.config, command.workdir, command.changed, command.origin, command.dry
-        )
-        return 0 if reached >= command.config.train.steps else 130
+        workdir = command.workdir
+        reached = train(command.config, workdir, command.changed, command.origin, command.dry)
+        if reached < command.config.train.steps:
+            return 130
+        if not command.dry and jax.process_index() == 0 and (page := leave_run_page(workdir)):
+            print(f"what came of it: {page}")
+        return 0
     except FloatingPointError as error:
         print(f"error: {error}", file=sys.stderr)
         return DIVERGED

@@ -19,7 +19,7 @@ from ugatit_jax.training.log import Log
 from ugatit_jax.training.tracking import Tracker
 
 wandb = pytest.importorskip("wandb")
-from wandb.proto.wandb_internal_pb2 import Record
+from wandb.proto.wandb_internal_pb2 import Record  # noqa: E402
 
 BLOCK = 32768  # bytes, as LevelDB's logs have them
 

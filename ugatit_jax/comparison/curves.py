@@ -1,14 +1,13 @@
 """KID of all runs over steps and over hours, as they were measured while training."""
 
-import io
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ugatit_jax.comparison.arms import Arm, Run
+from ugatit_jax.viewing.plots import svg
 from ugatit_jax.viewing.visualize import DIRECTION_TITLES
 
 # Runs are drawn together if these are alike: what KID looked at, and the pictures, by number.
@@ -72,11 +71,3 @@ def _draw_references(panel: Axes, kids: dict[str, Any], direction: str) -> None:
         if direction in kids.get(name, {}):
             value = 100 * kids[name][direction]
             panel.axhline(value, color="grey", linestyle=style, linewidth=1)
-
-
-def svg(figure: Figure) -> bytes:
-    """Return a figure as an SVG file that is the same each time it is drawn."""
-    buffer = io.BytesIO()
-    with matplotlib.rc_context({"svg.hashsalt": "ugatit_jax", "svg.fonttype": "path"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None}, facecolor="white")
-    return buffer.getvalue()

@@ -12,9 +12,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ugatit_jax.comparison.arms import Run
-from ugatit_jax.comparison.curves import svg
 from ugatit_jax.runs.checkpoints import restore_weights
 from ugatit_jax.runs.directory import saved_steps
+from ugatit_jax.viewing.plots import svg
 
 COLUMNS = 6  # panels beside each other
 

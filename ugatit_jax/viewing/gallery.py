@@ -39,13 +39,17 @@ class GallerySection:
 
     The rows are taken once, one after the other: a generator may load each from disk. Of a table
     the first line is the header, and the first column the names of the lines. plots: SVG files, by
-    what they show.
+    what they show; panels: small ones, side by side where there is room. whole: files of PNG or
+    WebP, by caption, shown as they are. folded: hidden until somebody asks.
     """
 
     rows: Iterable[GalleryRow]
     tables: Sequence[Sequence[Sequence[str]]] = ()
     text: str = ""
     plots: Mapping[str, bytes] = field(default_factory=dict)
+    panels: Mapping[str, bytes] = field(default_factory=dict)
+    whole: Mapping[str, bytes] = field(default_factory=dict)
+    folded: bool = False
 
 
 def write_gallery(
@@ -98,16 +102,40 @@ def _table_html(table: Sequence[Sequence[str]]) -> str:
 
 
 def _section_html(title: str, section: GallerySection, numbers: Iterator[int]) -> str:
-    parts = [f"<h2>{html.escape(title)}</h2>", *map(_table_html, section.tables)]
+    heading = f"<h2>{html.escape(title)}</h2>"
+    parts = [*map(_table_html, section.tables)]
     parts += [_paragraphs([section.text])] if section.text else []
     parts += [_plot_html(*plot) for plot in section.plots.items()]
+    if section.panels:
+        panels = (
+            _whole_html(what, svg, f"{title}: {what}") for what, svg in section.panels.items()
+        )
+        parts += ['<div class="panels">', *panels, "</div>"]
+    parts += [_whole_html(what, file, what) for what, file in section.whole.items()]
     parts += [_row_html(row, next(numbers)) for row in section.rows]
+    if section.folded:
+        parts = ["<details>", f"<summary>{heading}</summary>", *parts, "</details>"]
+    else:
+        parts = [heading, *parts]
     return "\n".join(["<section>", *parts, "</section>"])
 
 
 def _plot_html(what: str, svg: bytes) -> str:
-    data = base64.b64encode(svg).decode("ascii")
-    return f'<img class="plot" alt="{html.escape(what)}" src="data:image/svg+xml;base64,{data}">'
+    return f'<img class="plot" alt="{html.escape(what)}" src="{_address(svg)}">'
+
+
+def _whole_html(caption: str, file: bytes, what: str) -> str:
+    return (
+        f'<figure class="whole"><img alt="{html.escape(what)}" src="{_address(file)}">'
+        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+    )
+
+
+def _address(file: bytes) -> str:
+    """Return a file of PNG, WebP or SVG as an address that holds all of it."""
+    kinds = {b"\x89PNG": "png", b"RIFF": "webp"}
+    kind = kinds.get(file[:4], "svg+xml")
+    return f"data:image/{kind};base64,{base64.b64encode(file).decode('ascii')}"
 
 
 def _row_html(row: GalleryRow, number: int) -> str:

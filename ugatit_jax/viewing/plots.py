@@ -4,9 +4,70 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from ugatit_jax.viewing.visualize import DIRECTION_TITLES
+
+GREY, BLUE = "#7d7d86", "#3f86d0"  # that are read on white and on black
+
+
+def svg(figure: Figure, background: str = "white") -> bytes:
+    """Return a figure as an SVG file that is the same each time it is drawn."""
+    buffer = io.BytesIO()
+    with matplotlib.rc_context({"svg.hashsalt": "ugatit_jax", "svg.fonttype": "path"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None}, facecolor=background)
+    return buffer.getvalue()
+
+
+def plot_loss(steps: Sequence[int], values: Sequence[float]) -> bytes:
+    """Draw a loss as it was logged, faintly, and its running mean, as a panel of a page: SVG."""
+    figure, axes = _panel()
+    axes.plot(steps, values, color=BLUE, alpha=0.3, linewidth=0.8)
+    width = max(1, len(values) // 25)
+    # Of so many before a point, or of all there are.
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    ends = np.arange(1, len(values) + 1)
+    starts = np.maximum(ends - width, 0)
+    axes.plot(steps, (sums[ends] - sums[starts]) / (ends - starts), color=BLUE, linewidth=1.5)
+    return svg(figure, "none")
+
+
+def plot_kid(
+    points: Sequence[tuple[int, float]], untranslated: float | None, target_half: float | None
+) -> bytes:
+    """Draw KID of a direction over the steps, (step, KID), as a panel of a page: SVG.
+
+    untranslated, target_half: as for `plot_kids`; None where they are not known.
+    """
+    figure, axes = _panel()
+    steps, kids = zip(*points, strict=True)
+    axes.plot(steps, 100 * np.array(kids), color=BLUE, marker="o", markersize=3, label="translated")
+    for value, style, label in (
+        (untranslated, "--", "untranslated"),
+        (target_half, ":", "half of the target"),
+    ):
+        if value is not None:
+            axes.axhline(100 * value, color=GREY, linestyle=style, linewidth=1, label=label)
+    axes.legend(frameon=False, labelcolor=GREY, fontsize="small")
+    return svg(figure, "none")
+
+
+def _panel() -> tuple[Figure, Axes]:
+    """A small figure whose ink is read on a light page and on a dark one."""
+    figure = Figure(figsize=(5, 2.8), layout="constrained")
+    axes = figure.subplots()
+    axes.set_facecolor("none")
+    axes.tick_params(colors=GREY)
+    axes.spines[:].set_color(GREY)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.grid(alpha=0.2)
+    return figure, axes
 
 
 def plot_kids(

@@ -1,7 +1,5 @@
 """What a run has written so far, for a page that watches it."""
 
-import contextlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,9 +10,7 @@ from ugatit_jax.data import images
 from ugatit_jax.data.json_file import read_object
 from ugatit_jax.data.storage import AnyPath
 from ugatit_jax.runs.directory import saved_steps
-from ugatit_jax.training.scalars import NAME as SCALARS
-
-POINTS = 500  # of each curve, at most
+from ugatit_jax.training.curves import read_curves
 
 
 @dataclass(frozen=True)
@@ -44,7 +40,7 @@ def read_progress(run: AnyPath, terms: Mapping[str, str]) -> Progress:
         f"{saved}, {drawn}{_of_steps(run)}",
         _picture(grids[-1:]),
         _picture([run / "kid.png"]),
-        _curves(run, terms),
+        read_curves(run, terms),
     )
 
 
@@ -63,22 +59,3 @@ def _picture(files: Sequence[AnyPath]) -> np.ndarray | None:
         except InputError:
             return None
     return None
-
-
-def _curves(run: AnyPath, terms: Mapping[str, str]) -> list[tuple[int, float, str]]:
-    """The losses that the run has logged, some hundreds of each."""
-    file = run / SCALARS
-    if not file.exists():
-        return []
-    lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
-    found = []
-    for line in lines[:: max(1, len(lines) // POINTS)]:
-        with contextlib.suppress(ValueError, TypeError, AttributeError):  # just being written
-            logged = json.loads(line)
-            step = int(logged.get("step"))
-            found += [
-                (step, float(logged[tag]), short)
-                for short, tag in terms.items()
-                if isinstance(logged.get(tag), float | int)
-            ]
-    return found
