@@ -7,6 +7,8 @@ checkpoints/STEP/      see `checkpoints.py`
 divergence/STEP/       see `training/divergence.py`
 samples/  events.*     what the training writes for people to look at
 scalars.jsonl          what it logs, for programs; see `training.scalars`
+index.html             what came of it, for people; see `evaluation.run_page`
+wandb.json  wandb/     see `training.tracking`
 """
 
 import contextlib
