@@ -108,5 +108,6 @@ def _name_of(workdir: AnyPath, project: str, start: int) -> str:
     except (OSError, ValueError):
         kept = {}
     name = kept.get("id")
-    same = kept.get("project") == project and isinstance(name, str)
-    return name if same else secrets.token_hex(4)
+    if kept.get("project") == project and isinstance(name, str):
+        return name
+    return secrets.token_hex(4)
