@@ -217,7 +217,7 @@ def test_a_training_and_its_second_half(tmp_path: Path, tiny_flags: list[str]) -
     steps = [*early, *late]
     assert sorted(set(steps) & {1, 2, 3, 4}) == [1, 2, 3, 4] and not {1, 2} & late.keys()
     for history in (early[2], late[4]):
-        assert "generator/cycle_a" in history or any("cycle" in name for name in history)
+        assert "generator/cycle" in history
         assert history["samples._type"] == "image-file"
     assert main(command) == 0  # nothing is left to do, and nothing is begun there
     assert len(parts(workdir)) == 2
