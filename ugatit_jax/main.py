@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from ugatit_jax.config.flags import make_parser, parse_flags
 from ugatit_jax.console.errors import exit_on_input_error
-from ugatit_jax.console.extras import require
+from ugatit_jax.console.extras import require_training
 
 __all__ = ["DIVERGED", "main", "make_parser"]
 
@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     2 for a mistake, and 75 for what cannot be read now and may be later, are `InputError`'s.
     """
     command = parse_flags(sys.argv[1:] if argv is None else argv)
-    require("train", "training")
+    require_training()
     # Not above: JAX, Orbax and Matplotlib take seconds, in which a mistake would wait for its line.
     import jax
 

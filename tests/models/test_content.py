@@ -12,7 +12,7 @@ import pytorch_munit
 import torch
 from pytorch_golden import nhwc
 
-from ugatit_jax.interop import munit
+from ugatit_jax.interop import munit, state_dict
 from ugatit_jax.models.content import ContentEncoder, Decoder, adain_size
 from ugatit_jax.models.multiscale_discriminator import MultiscaleDiscriminator, minimum_size
 from ugatit_jax.models.style import AdaINMLP, StyleEncoder
@@ -66,7 +66,7 @@ def ours_and_theirs(
     with jax.enable_x64(True):
         ours_in = [jnp.asarray(turned(x)) for x in inputs]
         shapes = jax.eval_shape(net.init, jax.random.key(0), *ours_in)["params"]
-        params = munit.import_network(states, names, shapes)
+        params = state_dict.import_network(states, names, shapes)
 
         @jax.jit
         def pull_back(params: Any, inputs: Any, weights: Any) -> Any:
@@ -78,7 +78,7 @@ def ours_and_theirs(
         np.testing.assert_allclose(out, turned(expected).reshape(out.shape), atol=1e-9)
     for gradient, tensor in zip(of_inputs, tensors, strict=True):
         np.testing.assert_allclose(gradient, turned(tensor.grad), rtol=1e-4, atol=1e-8)
-    gradients = munit.export_network(jax.device_get(of_params), names)
+    gradients = state_dict.export_network(jax.device_get(of_params), names)
     assert gradients.keys() == dict(theirs.named_parameters()).keys()
     for name, parameter in theirs.named_parameters():
         np.testing.assert_allclose(

@@ -38,6 +38,13 @@ def test_every_phase_is_timed_and_a_run_that_ends_is_not() -> None:
         if line := estimate.count(step, phase):
             said[step] = line
     assert said == {101: "about 15 min to step 1,000", 601: "about 1 h 10 min to step 1,000"}
+    estimate = Estimate(1000, clock)
+    said = {}
+    for step in range(1, 1001):  # as of DRIT
+        clock.now += 1 if step % 3 else 4
+        if line := estimate.count(step, "content" if step % 3 else "all"):
+            said[step] = line
+    assert said == {103: "about 30 min to step 1,000"}
     estimate = Estimate(101, clock)
     assert not any(estimate.count(step, "train") for step in range(1, 102))
 

@@ -19,8 +19,20 @@ EXTRAS = {
     "onnx": ("onnx",),
     "page": ("gradio", "matplotlib"),
     "wandb": ("wandb",),
+    "grain": (*EVALUATE, "grain"),
     "train": (*EVALUATE, "tensorflow", "clu", "tensorboard"),
 }
+
+
+def is_installed(package: str) -> bool:
+    """Say whether a package can be imported, without importing it."""
+    return importlib.util.find_spec(package) is not None
+
+
+def require_training() -> None:
+    """Raise `InputError` if what training needs is missing: TensorFlow, or Grain in its place."""
+    has_grain_alone = is_installed("grain") and not is_installed("tensorflow")
+    require("grain" if has_grain_alone else "train", "training")
 
 
 def require(extra: str, what: str) -> None:
@@ -28,7 +40,7 @@ def require(extra: str, what: str) -> None:
 
     Nothing is imported.
     """
-    missing = [name for name in EXTRAS[extra] if importlib.util.find_spec(name) is None]
+    missing = [name for name in EXTRAS[extra] if not is_installed(name)]
     if missing:
         raise InputError(
             f"{what} needs more than is installed ({missing[0]} is not): "

@@ -162,7 +162,7 @@ def _open_tfds(name: str, data_dir: Path) -> Dataset:
     except ImportError as error:
         raise InputError(
             f"config.data.source 'tfds:{name}' needs TensorFlow Datasets ({error}): "
-            "pip install tensorflow-datasets importlib_resources"
+            'pip install "ugatit_jax[train]"'
         ) from error
     if name not in known:
         close = difflib.get_close_matches(name, known, cutoff=0.8) or known

@@ -2,15 +2,16 @@
 
 import atexit
 import weakref
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 
 import numpy as np
 from ml_collections import ConfigDict
 
 from ugatit_jax.console.errors import InputError
+from ugatit_jax.console.extras import is_installed
 from ugatit_jax.data import images
 from ugatit_jax.data.datasets import Domain, Stream
-from ugatit_jax.data.host_tensorflow import tf
+from ugatit_jax.data.order import permutation, uniform
 
 
 def train_batches(
@@ -43,32 +44,32 @@ def train_batches(
     cached = _fits_in_cache(
         domains, load_size, data.cache_gib, say=process_index == 0 and not quiet
     )
-    loaders = {name: _Loader(stream, load_size, cached) for name, stream in streams.items()}
+    sources = {
+        name: _Source(stream, number, seed, load_size, cached, data)
+        for number, (name, stream) in enumerate(streams.items())
+    }
     share = batch_size // process_count
 
-    def batches_of(place: int, loader: _Loader) -> tf.data.Dataset:
-        # Two streams of one seed, and further ones of the next: the shuffle of a few pictures looks
-        # at a seed's last bits alone.
-        number, stream_seed = place % 2, seed + place // 2
+    def load(number: int) -> dict[str, np.ndarray]:
+        step, row = divmod(number, share)
+        place = step * batch_size + process_index * share + row
+        return {name: source.picture(place) for name, source in sources.items()}
 
-        def picture(local: tf.Tensor) -> tf.Tensor:
-            step, row = local // share, local % share
-            i = step * batch_size + process_index * share + row
-            index = _shuffled(i, len(loader.domain), stream_seed, number)
-            loaded = tf.numpy_function(loader.load, [index], tf.uint8, stateful=False)
-            loaded.set_shape((*load_size, 3))
-            key = tf.stack([tf.constant(stream_seed, tf.int64), 2 * i + number])
-            return _augment(loaded, key, (height, width), data.flip)
-
-        counter = tf.data.Dataset.range(start_step * share, tf.int64.max)
-        pictures = counter.map(picture, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        return pictures.batch(share, drop_remainder=True)
-
-    each = {name: batches_of(i, loader) for i, (name, loader) in enumerate(loaders.items())}
-    together = tf.data.Dataset.zip(each).prefetch(tf.data.AUTOTUNE)
-    batches = _named_errors(together.as_numpy_iterator(), [*loaders.values()])
+    shapes = {name: (height, width, 3) for name in streams}
+    batches = _feed()(load, shapes, start_step * share, share)
     _close_at_exit(batches)
     return batches
+
+
+def _feed() -> Callable[..., Generator[dict[str, np.ndarray]]]:
+    """Return what loads ahead: Grain where there is no TensorFlow, which takes long to import."""
+    if not is_installed("tensorflow"):
+        from ugatit_jax.data import feed_grain
+
+        return feed_grain.batches
+    from ugatit_jax.data import feed_tensorflow
+
+    return feed_tensorflow.batches
 
 
 def _close_at_exit(batches: Generator[dict[str, np.ndarray]]) -> None:
@@ -80,23 +81,6 @@ def _close_at_exit(batches: Generator[dict[str, np.ndarray]]) -> None:
             alive.close()
 
     atexit.register(close)
-
-
-def _shuffled(i: tf.Tensor, count: int, seed: int, number: int) -> tf.Tensor:
-    """Index of picture `i` of an endless stream in which each pass is a permutation of its own."""
-    key = tf.stack([tf.constant(seed, tf.int64), 2 * (i // count) + number])
-    return tf.random.experimental.index_shuffle(i % count, seed=key, max_index=count - 1)
-
-
-def _augment(picture: tf.Tensor, key: tf.Tensor, size: tuple[int, int], flip: bool) -> tf.Tensor:
-    # The paper flips before it resizes; a mirrored picture is resized to the mirrored result.
-    heads, y, x = tf.unstack(tf.random.stateless_uniform([3], key, alg="philox"))
-    if flip:
-        picture = tf.cond(heads < 0.5, lambda: tf.reverse(picture, [1]), lambda: picture)
-    height, width = size
-    top = tf.cast(y * (picture.shape[0] - height + 1), tf.int32)
-    left = tf.cast(x * (picture.shape[1] - width + 1), tf.int32)
-    return tf.image.crop_to_bounding_box(picture, top, left, height, width)
 
 
 def _fits_in_cache(
@@ -113,38 +97,51 @@ def _fits_in_cache(
     return fits
 
 
-class _Loader:
-    """Reads a stream's pictures at the size they are cropped from, each once if `cached`."""
+class _Source:
+    """An endless stream of a domain's pictures, shuffled, flipped and cropped."""
 
-    def __init__(self, stream: Stream, load_size: tuple[int, int], cached: bool):
-        self.domain, self._prepare = stream.pictures, stream.prepare
-        self.error: InputError | None = None
-        self._load_size = load_size
-        count = len(self.domain) if cached else 0
+    def __init__(
+        self,
+        stream: Stream,
+        number: int,
+        seed: int,
+        load_size: tuple[int, int],
+        cached: bool,
+        data: ConfigDict,
+    ):
+        """number: which of the streams it is. cached: each picture is read once."""
+        self._domain, self._prepare = stream.pictures, stream.prepare
+        # Two streams of one seed, and further ones of the next: the shuffle of a few pictures looks
+        # at a seed's last bits alone.
+        self._number, self._seed = number % 2, seed + number // 2
+        self._load_size, self._size, self._flip = load_size, data.image_size, data.flip
+        count = len(self._domain) if cached else 0
         self._pictures = np.empty((count, *load_size, 3), np.uint8)
         self._is_loaded = np.zeros(count, bool)
 
-    def load(self, index: int) -> np.ndarray:
+    def picture(self, place: int) -> np.ndarray:
+        """Return the picture of a place in the stream; each pass is a permutation of its own."""
+        count = len(self._domain)
+        turn, index = divmod(place, count)
+        order = permutation(count, (self._seed, 2 * turn + self._number))
+        heads, y, x, _ = uniform((self._seed, 2 * place + self._number))
+        picture = self._load(int(order[index]))
+        # The paper flips before it resizes; a mirrored picture is resized to the mirrored result.
+        if self._flip and heads < 0.5:
+            picture = picture[:, ::-1]
+        height, width = self._size
+        top = int(y * np.float32(picture.shape[0] - height + 1))
+        left = int(x * np.float32(picture.shape[1] - width + 1))
+        return np.ascontiguousarray(picture[top : top + height, left : left + width])
+
+    def _load(self, index: int) -> np.ndarray:
+        """Return a picture at the size that it is cropped from."""
         if self._is_loaded.size and self._is_loaded[index]:
             return self._pictures[index]
-        try:
-            picture = images.cover_resize(self.domain.load(index), self._load_size)
-        except InputError as error:
-            self.error = error
-            raise
+        picture = images.cover_resize(self._domain.load(index), self._load_size)
         if self._prepare is not None:
             picture = self._prepare(picture)
         if self._is_loaded.size:
             self._pictures[index] = picture
             self._is_loaded[index] = True
         return picture
-
-
-def _named_errors(
-    batches: Iterator[dict[str, np.ndarray]], loaders: list[_Loader]
-) -> Generator[dict[str, np.ndarray]]:
-    """TensorFlow passes errors on as text with a stack trace; raise the loader's own instead."""
-    try:
-        yield from batches
-    except tf.errors.OpError as error:
-        raise next((loader.error for loader in loaders if loader.error), error) from None

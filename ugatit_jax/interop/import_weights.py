@@ -4,8 +4,8 @@
 
 SOURCE is U-GAT-IT's PyTorch ….pt, or TensorFlow 1's ….model-N (with .index and .data-… beside each
 other; either will do, too); or one of CycleGAN's PyTorch files, …_net_G_A.pth, with the others
-beside it; or UNIT's or MUNIT's gen_….pt, maybe with dis_….pt beside it. Which it is, and the size
-of the networks, is told by names and shapes.
+beside it; or UNIT's or MUNIT's gen_….pt, maybe with dis_….pt beside it; or DRIT's 00999.pth. Which
+it is, and the size of the networks, is told by names and shapes.
 """
 
 import functools
@@ -34,7 +34,8 @@ from ugatit_jax.console.extras import require
 from ugatit_jax.console.numbers import whole_number
 from ugatit_jax.data.storage import AnyPath, folder_argument, path_argument
 from ugatit_jax.data.torch_file import read_torch_file
-from ugatit_jax.interop import cyclegan, munit, pytorch, tensorflow
+from ugatit_jax.interop import cyclegan, drit, munit, pytorch, tensorflow
+from ugatit_jax.interop.state_dict import is_state_dict
 from ugatit_jax.interop.weights import Weights
 from ugatit_jax.methods import build_method
 from ugatit_jax.methods.method import Params
@@ -105,7 +106,9 @@ def _read_pytorch(source: Path, image_size: int | None) -> Weights:
     networks = read_torch_file(source)
     if munit.is_one(networks):
         return munit.read_files(source, networks, image_size)
-    if not isinstance(networks, dict) or not all(map(_is_state_dict, networks.values())):
+    if drit.is_one(networks):
+        return drit.read_file(source, networks, image_size)
+    if not isinstance(networks, dict) or not all(map(is_state_dict, networks.values())):
         raise InputError(f"{source} holds no U-GAT-IT: six state_dicts in a dictionary")
     config = _make_config("pytorch", pytorch.config_fields(networks), image_size)
     blocks = config.model.residual_blocks
@@ -130,12 +133,6 @@ def _read_pytorch(source: Path, image_size: int | None) -> Weights:
     step = int(number[1]) if number else 0
     params = {"generators": generators, "discriminators": discriminators}
     return Weights(config, step, params, {"spectral": vectors}, moments=None)
-
-
-def _is_state_dict(value: Any) -> bool:
-    return isinstance(value, dict) and all(
-        isinstance(name, str) and isinstance(x, np.ndarray) for name, x in value.items()
-    )
 
 
 def _read_tensorflow(prefix: Path, image_size: int | None) -> Weights:
@@ -248,6 +245,12 @@ def _describe(weights: Weights) -> str:
             f"residual blocks, discriminators of {model.discriminator_layers} layers at "
             f"{model.discriminator_scales} scales"
         )
+    if weights.config.method == "drit":
+        return (
+            f"DRIT, width {model.base_width}, {model.residual_blocks} residual blocks, attributes "
+            f"of {model.style_size} numbers, discriminators of {model.discriminator_layers} layers "
+            f"at {model.discriminator_scales} scales"
+        )
     if weights.config.method == "cyclegan":
         return (
             f"CycleGAN, width {model.base_width}, {model.residual_blocks} residual blocks, "
@@ -277,7 +280,8 @@ def make_parser() -> Parser:
         type=folder_argument,
         metavar="SOURCE",
         help="….pt of U-GAT-IT's PyTorch or ….model-N of its TensorFlow implementation; "
-        "…_net_G_A.pth of CycleGAN's, beside its other three files; gen_….pt of UNIT's or MUNIT's",
+        "…_net_G_A.pth of CycleGAN's, beside its other three files; gen_….pt of UNIT's or MUNIT's; "
+        "00999.pth of DRIT's",
     )
     parser.add_argument("run_dir", type=path_argument, metavar="RUN_DIR", help="a new folder")
     parser.add_argument(

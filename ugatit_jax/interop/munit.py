@@ -1,11 +1,9 @@
 """Names and layouts of the UNIT and MUNIT authors' PyTorch implementation, and ours.
 
 A file `gen_….pt` holds one state_dict for each domain, {'a': …, 'b': …}, and `dis_….pt` beside it
-those of the discriminators. Where one does not fit, functions raise `ValueError` with the first
-tensor that does not, in words that follow "FILE does not fit: ".
+those of the discriminators.
 """
 
-import functools
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,19 +11,22 @@ from typing import Any
 
 import jax
 import numpy as np
-from flax.traverse_util import flatten_dict, unflatten_dict
 
 from ugatit_jax.config.checks import check_config
 from ugatit_jax.config.fields import get_config
 from ugatit_jax.console.errors import InputError, in_a_line
 from ugatit_jax.data.torch_file import read_torch_file
+from ugatit_jax.interop.state_dict import (
+    StateDict,
+    count,
+    import_network,
+    is_state_dict,
+    outputs,
+    with_biases,
+)
 from ugatit_jax.interop.weights import Weights
 from ugatit_jax.methods import build_method
 from ugatit_jax.methods.method import shapes
-
-StateDict = Mapping[str, np.ndarray]
-# Of normalisations, and never used.
-STATISTICS = re.compile(r".*\.norm\.(running_mean|running_var|num_batches_tracked)")
 
 
 def is_one(content: Any) -> bool:
@@ -33,11 +34,7 @@ def is_one(content: Any) -> bool:
     return (
         isinstance(content, dict)
         and content.keys() == {"a", "b"}
-        and all(
-            isinstance(state_dict, dict)
-            and all(isinstance(k, str) and isinstance(x, np.ndarray) for k, x in state_dict.items())
-            for state_dict in content.values()
-        )
+        and all(map(is_state_dict, content.values()))
     )
 
 
@@ -63,8 +60,8 @@ def read_files(
         if not is_one(judges):
             raise InputError(f"{beside} holds no discriminators: two state_dicts, a and b")
         first = judges["a"]
-        config.model.discriminator_scales = _count(r"cnns\.\d+\.0\.conv\.weight", first)
-        config.model.discriminator_layers = _count(r"cnns\.0\.\d+\.conv\.weight", first)
+        config.model.discriminator_scales = count(r"cnns\.\d+\.0\.conv\.weight", first)
+        config.model.discriminator_layers = count(r"cnns\.0\.\d+\.conv\.weight", first)
     check_config(config, device_count=1)
     method, model = build_method(config), config.model
     expected, other = shapes(method)
@@ -86,11 +83,11 @@ def _config_of(state_dict: StateDict) -> Any:
         "munit" if any(x.startswith("enc_content.") for x in state_dict) else "unit"
     )
     encoder = "enc_content" if config.method == "munit" else "enc"
-    config.model.base_width = _outputs(state_dict, f"{encoder}.model.0.conv.weight")
+    config.model.base_width = outputs(state_dict, f"{encoder}.model.0.conv.weight")
     blocks = rf"{encoder}\.model\.3\.model\.\d+\.model\.0\.conv\.weight"
-    config.model.residual_blocks = _count(blocks, state_dict)
+    config.model.residual_blocks = count(blocks, state_dict)
     if config.method == "munit":
-        config.model.style_size = _outputs(state_dict, "enc_style.model.6.weight")
+        config.model.style_size = outputs(state_dict, "enc_style.model.6.weight")
     return config
 
 
@@ -107,22 +104,10 @@ def _read(
     return found
 
 
-def _outputs(state_dict: StateDict, name: str) -> int:
-    """Return the number of outputs of a convolution."""
-    shape = np.shape(state_dict.get(name, ()))
-    if len(shape) != 4 or shape[0] == 0:
-        raise ValueError(f"it has no {name} of a convolution")
-    return shape[0]
-
-
-def _count(pattern: str, state_dict: StateDict) -> int:
-    return sum(re.fullmatch(pattern, name) is not None for name in state_dict)
-
-
 def encoder_names(blocks: int, theirs: str, ours: str) -> dict[str, str]:
     """Return {PyTorch's name: ours, 'encoder/…/kernel'} of a content encoder."""
     layers = {f"{theirs}.model.{i}.conv": f"{ours}/down_{i}" for i in range(3)}
-    return _with_biases(layers | _block_names(blocks, f"{theirs}.model.3", ours))
+    return with_biases(layers | _block_names(blocks, f"{theirs}.model.3", ours))
 
 
 def decoder_names(blocks: int) -> dict[str, str]:
@@ -134,7 +119,7 @@ def decoder_names(blocks: int) -> dict[str, str]:
         for i in range(2)
         for name in ("gamma", "beta")
     }
-    return _with_biases(layers | {"dec.model.5.conv": "decoder/to_rgb"}) | norms
+    return with_biases(layers | {"dec.model.5.conv": "decoder/to_rgb"}) | norms
 
 
 def munit_names(blocks: int) -> dict[str, str]:
@@ -143,7 +128,7 @@ def munit_names(blocks: int) -> dict[str, str]:
     layers |= {"enc_style.model.6": "style_encoder/to_style"}
     layers |= {f"mlp.model.{i}.fc": f"mlp/fc_{i}" for i in range(3)}
     content = encoder_names(blocks, "enc_content", "content_encoder")
-    return _with_biases(layers) | content | decoder_names(blocks)
+    return with_biases(layers) | content | decoder_names(blocks)
 
 
 def unit_names(blocks: int) -> dict[str, str]:
@@ -158,7 +143,7 @@ def discriminator_names(layers: int, scales: int) -> dict[str, str]:
         for i in range(layers):
             names[f"cnns.{scale}.{i}.conv"] = f"scale_{scale}_conv_{i}"
         names[f"cnns.{scale}.{layers}"] = f"scale_{scale}_logit"
-    return _with_biases(names)
+    return with_biases(names)
 
 
 def _block_names(blocks: int, theirs: str, ours: str) -> dict[str, str]:
@@ -167,44 +152,3 @@ def _block_names(blocks: int, theirs: str, ours: str) -> dict[str, str]:
         for i in range(blocks)
         for j in range(2)
     }
-
-
-def _with_biases(layers: Mapping[str, str]) -> dict[str, str]:
-    return {
-        f"{theirs}.{p}": f"{ours}/{q}"
-        for theirs, ours in layers.items()
-        for p, q in (("weight", "kernel"), ("bias", "bias"))
-    }
-
-
-def import_network(state_dict: StateDict, names: Mapping[str, str], expected: Any) -> Any:
-    """Return our parameters with the values of a PyTorch state_dict, if its tensors are these.
-
-    expected: our parameters, maybe as `jax.ShapeDtypeStruct`s.
-    """
-    for name in names:
-        if name not in state_dict:
-            raise ValueError(f"it has no {name}")
-    for name, value in state_dict.items():
-        if name not in names and not STATISTICS.fullmatch(name):
-            raise ValueError(f"{name}, of shape {np.shape(value)}, is no part")
-    shapes = jax.eval_shape(functools.partial(export_network, names=names), expected)
-    for name, value in shapes.items():
-        if np.shape(state_dict[name]) != value.shape:
-            raise ValueError(
-                f"{name} has shape {np.shape(state_dict[name])}, expected {value.shape}"
-            )
-    flat = {ours: _transpose(state_dict[theirs], back=False) for theirs, ours in names.items()}
-    return unflatten_dict(flat, sep="/")
-
-
-def export_network(params: Any, names: Mapping[str, str]) -> dict[str, Any]:
-    """Return the state_dict of a PyTorch network: `import_network` backwards."""
-    flat = flatten_dict(params, sep="/")
-    return {theirs: _transpose(flat[ours], back=True) for theirs, ours in names.items()}
-
-
-def _transpose(value: Any, back: bool) -> Any:
-    """Turn OIHW into HWIO, and OI of dense layers into IO; or back."""
-    axes = {4: (3, 2, 0, 1) if back else (2, 3, 1, 0), 2: (1, 0), 1: (0,)}
-    return value.transpose(axes[value.ndim])

@@ -16,7 +16,7 @@ class Estimate:
     def __init__(self, steps: int, clock: Callable[[], float] = time.monotonic) -> None:
         """steps: of the whole training."""
         self._steps, self._clock = steps, clock
-        self._phase: str | None = None
+        self._phases: set[str] = set()
         self._counted, self._seconds, self._since = 0, 0.0, 0.0
 
     def pause(self) -> None:
@@ -26,8 +26,9 @@ class Estimate:
     def count(self, step: int, phase: str) -> str | None:
         """Count a finished step of a phase; say what is left once a hundred have been timed."""
         now = self._clock()
-        if phase != self._phase:
-            self._phase, self._counted, self._seconds = phase, 0, 0.0
+        if phase not in self._phases:  # DRIT's take turns
+            self._phases.add(phase)
+            self._counted, self._seconds = 0, 0.0
         else:
             self._counted += 1
             self._seconds += now - self._since

@@ -8,13 +8,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import BinaryIO
 
+from ugatit_jax.console.extras import is_installed
 from ugatit_jax.data.storage import AnyPath, epath
 
 LARGEST = 2**23  # bytes: how much of an event file is sent more than once to a bucket
 
 
 class EventFiles:
-    """Writes event files by CLU's `writer`.
+    """Writes event files by CLU's `writer`; none where TensorFlow, which CLU needs, is not there.
 
     TensorFlow cannot add to what is in a bucket, and logs in there on its own. So they are written
     here, and sent there beside the training; a new one is begun when one has become large, for what
@@ -27,7 +28,8 @@ class EventFiles:
         self._here = None if isinstance(workdir, Path) else TemporaryDirectory()
         self._sender = ThreadPoolExecutor(1)
         self._sending: list[Future[None]] = []
-        if not silent:
+        self._can_write = is_installed("tensorflow")
+        if not silent and self._can_write:
             forget_after(workdir, start)
         self._open()
 
@@ -36,6 +38,9 @@ class EventFiles:
         return Path(self._here.name) if self._here else self._workdir
 
     def _open(self) -> None:
+        if not self._can_write:
+            self.writer = Nowhere()
+            return
         from clu import metric_writers  # imports TensorFlow
 
         self.writer = metric_writers.create_default_writer(
@@ -79,6 +84,25 @@ class EventFiles:
                 self._copy(file, last=True)
             self._here.cleanup()
         self._sender.shutdown()
+
+
+class Nowhere:
+    """A writer of CLU's that does not write."""
+
+    def write_scalars(self, step: int, values: object) -> None:
+        """Leave them to scalars.jsonl."""
+
+    def write_images(self, step: int, values: object) -> None:
+        """Leave them to samples/."""
+
+    def write_texts(self, step: int, values: object) -> None:
+        """Leave them to the screen."""
+
+    def flush(self) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""
 
 
 def forget_after(workdir: AnyPath, step: int) -> None:

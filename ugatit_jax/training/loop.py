@@ -201,7 +201,7 @@ def _batches(
 
     orders: how often their order has changed.
     """
-    from ugatit_jax.data import input_pipeline  # imports TensorFlow: seconds, and only needed here
+    from ugatit_jax.data import input_pipeline
 
     config, dataset = training.config, training.dataset
     domains = {"a": dataset.train_a, "b": dataset.train_b}
