@@ -15,7 +15,7 @@ from ugatit_jax.data.datasets import Domain, open_dataset
 from ugatit_jax.data.images import BrokenPicture, cover_resize
 from ugatit_jax.data.storage import AnyPath
 
-CALIBRATION = 32  # pictures of each domain; emoji scores the same with 8
+CALIBRATION = 32  # pictures of each domain
 LAYERS = ["Conv", "ConvTranspose", "MatMul"]  # what weights and time are in
 
 
