@@ -12,6 +12,7 @@ Without this program:
     python -m ugatit_jax.export RUN_DIR --out DIR --format=onnx --dtype=float16
 
 DIR/a2b.onnx takes and returns the same, weights included, in any program that runs ONNX.
+--dtype=int8 measures ranges on training pictures: the run's, or those of --data.
 """
 
 import sys
@@ -59,9 +60,16 @@ def make_parser() -> Parser:
     )
     parser.add_argument(
         "--dtype",
-        choices=(*DTYPES, "float16"),
+        choices=(*DTYPES, "float16", "int8"),
         default="float32",
-        help="of the weights: bfloat16, or of ONNX float16; default: float32",
+        help="of the weights: bfloat16, or of ONNX float16 or int8; default: float32",
+    )
+    parser.add_argument(
+        "--data",
+        default="",
+        metavar="SOURCE",
+        help="for int8: the data set whose training pictures ranges are measured on, as "
+        "config.data.source names it; default: the run's",
     )
     parser.add_argument(
         "--direction", choices=(*DIRECTIONS, "both"), default="both", help="default: all there are"
@@ -86,13 +94,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     check_run(args.run_dir, or_export=True)
     directions = None if args.direction == "both" else (args.direction,)
     arguments = args.run_dir, args.out, args.step, args.dtype, directions, args.overwrite
+    if args.data and args.dtype != "int8":
+        raise InputError("--data is for --dtype=int8, whose ranges are measured: leave it out")
     if args.format == "onnx":
         require("onnx", "--format=onnx")
+        if args.dtype == "int8":
+            require("int8", "--dtype=int8")
         if args.card:
             raise InputError("--card is for the folder of --format=jax: leave it out")
         from ugatit_jax.inference.onnx_export import export_onnx
 
-        description = export_onnx(*arguments)
+        description = export_onnx(*arguments, data=args.data)
     else:
         if args.dtype not in DTYPES:
             raise InputError(f"--dtype {args.dtype} is for --format=onnx: choose bfloat16 here")

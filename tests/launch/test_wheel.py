@@ -1,6 +1,7 @@
 """The package as pip installs it, in an empty environment: what translates, and no more."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,24 +21,46 @@ def run(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+def find_python(version: str) -> str | None:
+    """The path of a Python of that version, on PATH or where pyenv and uv keep theirs."""
+    kept = [
+        *Path.home().glob(f".pyenv/versions/{version}.*/bin/python"),
+        *Path.home().glob(f".local/share/uv/python/cpython-{version}.*/bin/python{version}"),
+    ]
+    for candidate in (shutil.which(f"python{version}"), *map(str, kept)):
+        asked = [candidate, "-c", f"import ensurepip, sys; print('{version}.' in sys.version)"]
+        if candidate and run(*asked, cwd=ROOT).stdout == "True\n":
+            return candidate
+    return None
+
+
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"  # not ROOT, where building leaves files
     source.mkdir()
     for name in ("pyproject.toml", "README.md", "LICENSE", "requirements", "ugatit_jax"):
         (source / name).symlink_to(ROOT / name)
-    for command in (
-        [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", folder, source],
-        [sys.executable, "-m", "venv", folder / "venv"],
-    ):
-        made = run(*command, cwd=folder)
-        assert made.returncode == 0, made.stderr
-    (wheel,) = folder.glob("*.whl")
-    pip = folder / "venv" / "bin" / "pip"
-    installed = run(pip, "install", "-q", "--no-compile", wheel, cwd=folder)
+    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", folder, source]
+    made = run(*command, cwd=folder)
+    assert made.returncode == 0, made.stderr
+    (found,) = folder.glob("*.whl")
+    return found
+
+
+def install(wheel: Path, python: str, folder: Path) -> Path:
+    """Return an environment of that Python with the package and what it asks for."""
+    made = run(python, "-m", "venv", folder, cwd=folder.parent)
+    assert made.returncode == 0, made.stderr
+    pip = folder / "bin" / "pip"
+    installed = run(pip, "install", "-q", "--no-compile", wheel, cwd=folder.parent)
     assert installed.returncode == 0, installed.stderr
-    return folder / "venv"
+    return folder
+
+
+@pytest.fixture(scope="module")
+def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return install(wheel, sys.executable, tmp_path_factory.mktemp("installed") / "venv")
 
 
 @pytest.mark.slow
@@ -49,14 +72,28 @@ def test_what_translates_is_small(environment: Path) -> None:
     assert sum(file.stat().st_size for file in files) < LARGEST * 10**6
 
 
-@pytest.mark.slow
-def test_it_translates_and_exports(environment: Path, tmp_path: Path) -> None:
+def translate_one(environment: Path, folder: Path) -> None:
+    """Translate a picture by the command that was installed, with the model that came with it."""
     rng = np.random.default_rng(0)
-    Image.fromarray(rng.integers(0, 256, (64, 64, 3), np.uint8)).save(tmp_path / "picture.png")
+    Image.fromarray(rng.integers(0, 256, (64, 64, 3), np.uint8)).save(folder / "picture.png")
     ugatit = environment / "bin" / "ugatit"
-    ended = run(ugatit, "translate", "emoji", "picture.png", "--out=there", cwd=tmp_path)
+    ended = run(ugatit, "translate", "emoji", "picture.png", "--out=there", cwd=folder)
     assert ended.returncode == 0, ended.stderr
-    assert (tmp_path / "there" / "picture.png").exists()
+    assert (folder / "there" / "picture.png").exists()
+
+
+@pytest.mark.slow
+def test_it_translates(environment: Path, tmp_path: Path) -> None:
+    translate_one(environment, tmp_path)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
+def test_it_translates_on_other_pythons(wheel: Path, version: str, tmp_path: Path) -> None:
+    python = find_python(version)
+    if python is None or sys.version.startswith(f"{version}."):
+        pytest.skip(f"no Python {version} but the one that runs the tests")
+    translate_one(install(wheel, python, tmp_path / "venv"), tmp_path)
 
 
 @pytest.mark.slow

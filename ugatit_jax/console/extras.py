@@ -16,6 +16,7 @@ EVALUATE = (
 EXTRAS = {
     "evaluate": EVALUATE,
     "hub": ("huggingface_hub",),
+    "int8": ("onnx", "onnxruntime"),
     "onnx": ("onnx",),
     "page": ("gradio", "matplotlib"),
     "wandb": ("wandb",),

@@ -1,7 +1,7 @@
 """What translates as ONNX files: for phones, browsers, and programs that know no JAX."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import onnx
 from jax import export
+from ml_collections import ConfigDict
 from onnx import helper
 
 import ugatit_jax
@@ -23,7 +24,8 @@ from ugatit_jax.methods.method import Method
 from ugatit_jax.runs.checkpoints import restore_weights
 from ugatit_jax.runs.steps import Step
 
-ONNX_DTYPES = {"float32": "float32", "float16": "bfloat16"}  # and what networks are traced in
+# And what networks are traced in.
+ONNX_DTYPES = {"float32": "float32", "float16": "bfloat16", "int8": "float32"}
 SMALLEST = 16  # quarters of a side, in px, of networks that take any size
 DESCRIPTION = "onnx.json"
 
@@ -35,16 +37,19 @@ def export_onnx(
     dtype: str = "float32",
     directions: Sequence[str] | None = None,
     overwrite: bool = False,
+    data: str = "",
 ) -> dict[str, Any]:
     """Write a2b.onnx and b2a.onnx of a run or an export, and onnx.json, which says what they are.
 
-    dtype: of the weights, and of convolutions, 'float32' or 'float16'; statistics are float32's.
-    step, directions: as for `export_run`. Returns what onnx.json holds. Raises `InputError` if
-    there is no such checkpoint, for a network that ONNX has no words for, and where `out` has files
-    in it, unless `overwrite` says to write over an earlier one's.
+    dtype: of the weights, and of convolutions, 'float32', 'float16' or 'int8'; statistics are
+    float32's. step, directions: as for `export_run`. data: for int8, the data set whose training
+    pictures ranges are measured on, as `config.data.source` names it; '': the run's. Returns what
+    onnx.json holds. Raises `InputError` if there is no such checkpoint, for a network that ONNX has
+    no words for, where `out` has files in it, unless `overwrite` says to write over an earlier
+    one's, and as `calibration_pictures` does.
     """
     if dtype not in ONNX_DTYPES:
-        raise InputError(f"no --dtype {dtype} in ONNX: choose {' or '.join(ONNX_DTYPES)}")
+        raise InputError(f"no --dtype {dtype} in ONNX: choose {', '.join(ONNX_DTYPES)}")
     there = {path.name for path in out.iterdir()} if out.is_dir() else set()
     if there and not (overwrite and DESCRIPTION in there):
         raise InputError(f"{out} is not empty: say another --out, or --overwrite an earlier one")
@@ -54,8 +59,9 @@ def export_onnx(
     directions = list(directions or weights)
     if missing := [way for way in directions if way not in weights]:
         raise InputError(f"{model} translates {' and '.join(weights)} alone, not {missing[0]}")
+    finish = _finisher(dtype, config, model, data)
     programs = {
-        f"{way}.onnx": build_onnx(method, way, weights[way]).SerializeToString()
+        f"{way}.onnx": finish(build_onnx(method, way, weights[way]), way).SerializeToString()
         for way in directions
     }
     sides = "multiples of 4, from 64 px" if method.any_size else list(method.image_size)
@@ -76,6 +82,21 @@ def export_onnx(
         write_atomically(out / name, content)
     write_atomically(out / DESCRIPTION, json.dumps(description, indent=2) + "\n")
     return description
+
+
+def _finisher(
+    dtype: str, config: ConfigDict, model: AnyPath, data: str
+) -> Callable[[onnx.ModelProto, str], onnx.ModelProto]:
+    """Return what is done to the model of a direction, once it is built."""
+    if dtype != "int8":
+        return lambda program, way: program
+    from ugatit_jax.inference.onnx_int8 import calibration_pictures, to_int8  # with onnxruntime
+
+    pictures, style_size = (
+        calibration_pictures(config, model, data),
+        build_method(config).style_size,
+    )
+    return lambda program, way: to_int8(program, pictures[way[0]], style_size)
 
 
 def build_onnx(method: Method, direction: str, weights: Any) -> onnx.ModelProto:
