@@ -4,14 +4,18 @@ import json
 import math
 from pathlib import Path
 
+from bucket import Store
+
+from ugatit_jax.data import storage
+from ugatit_jax.data.storage import AnyPath
 from ugatit_jax.training.scalars import NAME, ScalarLines
 
 
-def steps(folder: Path) -> list[int]:
+def steps(folder: AnyPath) -> list[int]:
     return [json.loads(line)["step"] for line in (folder / NAME).read_text().splitlines()]
 
 
-def write(folder: Path, start: int, *logged: int) -> None:
+def write(folder: AnyPath, start: int, *logged: int) -> None:
     lines = ScalarLines(folder, silent=False, start=start)
     for step in logged:
         lines.write(step, {"loss": 0.5 * step})
@@ -37,3 +41,16 @@ def test_what_is_not_finite_is_null_and_others_are_silent(tmp_path: Path) -> Non
     assert json.loads(text) == {"step": 1, "loss": None, "other": None, "third": 1.5}
     ScalarLines(tmp_path, silent=True, start=0).write(2, {"loss": 1.0})
     assert (tmp_path / NAME).read_text() == text
+
+
+def test_the_same_in_a_bucket(bucket: Store) -> None:
+    run = storage.open_path("gs://bucket/logged")
+    write(run, 0, 10, 20, 30)
+    write(run, 20, 30, 40)
+    assert steps(run) == [10, 20, 30, 40]
+    killed = ScalarLines(run, silent=False, start=40)
+    killed.write(50, {"loss": 1.0})
+    killed.send()
+    killed.write(60, {"loss": 1.0})  # and no more
+    write(run, 40, 50, 60)
+    assert steps(run) == [10, 20, 30, 40, 50, 60]

@@ -175,6 +175,8 @@ def test_a_run_in_a_bucket_goes_on_to_the_same_bits_and_translates(
             (tmp_path / name.rpartition("/")[2]).write_bytes(bucket.objects["bucket", name][1])
     events = EventAccumulator(str(tmp_path)).Reload()
     assert [event.step for event in events.Tensors("generator/total")] == [1, 2, 3, 4]
+    lines = bucket.objects["bucket", "runs/tiny/scalars.jsonl"][1].splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [1, 2, 3, 4]
 
     assert translate.main([workdir, str(pictures / "testA"), f"--out={tmp_path / 'out'}"]) == 0
     assert {path.name for path in (tmp_path / "out").iterdir()} == {

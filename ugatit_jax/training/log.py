@@ -108,6 +108,7 @@ class Log:
                 self.warn(step, text)
             if force:
                 self._events.send()
+                self._lines.send()
         self._bar.set_postfix(shown, refresh=False)
 
     def write_grid(self, step: int, grid: np.ndarray, samples: Mapping[str, Pair]) -> None:
@@ -135,7 +136,8 @@ class Log:
         """Write KID to the target, by direction, to TensorBoard (times 100) and to the screen."""
         scores = {f"kid_x100/{direction}": 100 * kid for direction, kid in kids.items()}
         self._write_scalars(step, scores)
-        self._events.send()  # before the checkpoint that the run may go on from
+        for files in (self._events, self._lines):
+            files.send()  # before the checkpoint that the run may go on from
         said = ", ".join(f"{name} {value:.2f}" for name, value in scores.items())
         self._write(f"step {step}: {said}")
         self._pause(step)

@@ -4,6 +4,7 @@ RUN/scalars.jsonl   {"step": 100, "generator/cycle": 0.25, …}, in the order of
                     line of its own
 """
 
+import io
 import json
 import math
 from collections.abc import Mapping
@@ -16,33 +17,47 @@ NAME = "scalars.jsonl"
 
 
 class ScalarLines:
-    """Adds to a run's scalars.jsonl; in a bucket, where nothing can be added to, there is none."""
+    """Adds to a run's scalars.jsonl.
+
+    In a bucket nothing can be added to: all of it is kept here, some megabytes of a long run, and
+    sent anew with each checkpoint.
+    """
 
     def __init__(self, workdir: AnyPath, silent: bool, start: int) -> None:
         """start: the step that is gone on from. silent: nothing is written, but by process 0."""
-        self._file: TextIO | None = None
-        if isinstance(workdir, Path) and not silent:
-            forget_after(workdir / NAME, start)
-            self._file = (workdir / NAME).open("a", encoding="utf-8")
+        self._path, self._silent = workdir / NAME, silent
+        self._file: TextIO = io.StringIO()
+        if silent:
+            return
+        forget_after(self._path, start)
+        if isinstance(self._path, Path):
+            self._file = self._path.open("a", encoding="utf-8")
+        elif self._path.exists():
+            self._file.write(self._path.read_text())
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Add a line; JSON has no number for what is not finite, and it is null there."""
-        if self._file is not None:
+        if not self._silent:
             finite = {k: v if math.isfinite(v) else None for k, v in values.items()}
             self._file.write(json.dumps({"step": step} | finite) + "\n")
             self._file.flush()
 
+    def send(self) -> None:
+        """See that what was written outlives this process."""
+        if isinstance(self._file, io.StringIO) and not self._silent:
+            write_atomically(self._path, self._file.getvalue())
+
     def close(self) -> None:
-        """Close the file."""
-        if self._file is not None:
-            self._file.close()
+        """Send the rest, and close the file."""
+        self.send()
+        self._file.close()
 
 
-def forget_after(path: Path, step: int) -> None:
+def forget_after(path: AnyPath, step: int) -> None:
     """Leave out lines of later steps, which come again, and a last one that is not whole."""
     if not path.exists():
         return
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+    lines = path.read_bytes().decode(errors="replace").splitlines(keepends=True)
     kept = [line for line in lines if (its := _step_of(line)) is not None and its <= step]
     if kept != lines:
         write_atomically(path, "".join(kept))
