@@ -137,7 +137,7 @@ def _read_pytorch(source: Path, image_size: int | None) -> Weights:
 
 def _read_tensorflow(prefix: Path, image_size: int | None) -> Weights:
     require("train", "reading files of TensorFlow's")
-    import tensorflow as tf  # only needed for its own files
+    from ugatit_jax.data.host_tensorflow import tf  # only needed for its own files
 
     for file in prefix.parent.iterdir():
         if file.name.startswith(f"{prefix.name}.data-") and not file.is_file():  # a pipe, maybe
