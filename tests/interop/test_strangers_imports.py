@@ -108,8 +108,8 @@ def test_files_of_cyclegan(kind: str, tmp_path: Path) -> None:
 
 
 MUNIT = {
-    "nothing": ({}, "it has no enc.model.0.conv.weight of a convolution"),
-    "kernel of one axis": ({"enc.model.0.conv.weight": zeros(4)}, "of a convolution"),
+    "nothing": ({}, "it has no enc.model.0.conv.weight of a layer"),
+    "kernel of one axis": ({"enc.model.0.conv.weight": zeros(4)}, "of a layer"),
     "no style": (
         {"enc_content.model.0.conv.weight": zeros(4, 3, 7, 7)},
         "it has no enc_style.model.6.weight",

@@ -19,6 +19,7 @@ from ugatit_jax.config.checks import check_config
 from ugatit_jax.config.fields import get_config
 from ugatit_jax.console.errors import InputError
 from ugatit_jax.interop import munit as weights
+from ugatit_jax.interop import state_dict
 from ugatit_jax.methods import build_method
 from ugatit_jax.methods.method import Context, Method, shapes
 from ugatit_jax.training.step import gradients
@@ -62,7 +63,7 @@ def our_params(method: Method, nets: Nets, names: dict[str, str]) -> dict[str, A
         name: {key: value.numpy() for key, value in net.state_dict().items()}
         for name, net in nets.items()
     }
-    imported = weights.import_network
+    imported = state_dict.import_network
     return {
         "generators": {
             x: imported(states[f"gen_{x}"], names, expected["generators"][x]) for x in "ab"
@@ -203,7 +204,7 @@ def test_losses_and_gradients_are_those_of_pytorch(name: str, tmp_path: Path) ->
     for group, kind, grads in (("discriminators", "dis", d_grads), ("generators", "gen", g_grads)):
         names = OF_JUDGES if kind == "dis" else NAMES[name]
         for x in "ab":
-            ours = weights.export_network(jax.device_get(grads[group][x]), names)
+            ours = state_dict.export_network(jax.device_get(grads[group][x]), names)
             assert ours.keys() == theirs[f"{kind}_{x}"].keys()
             for tensor, gradient in theirs[f"{kind}_{x}"].items():
                 np.testing.assert_allclose(
