@@ -107,9 +107,21 @@ def button(browser: Any, text: str) -> Any:
     return found[0] if found else None
 
 
+def press(browser: Any, text: str) -> None:
+    def pressed() -> bool:
+        button(browser, text).click()
+        return True
+
+    assert wait(pressed)
+
+
 def upload(browser: Any, *paths: Path) -> None:
-    (field, *_) = browser.find_elements(By.CSS_SELECTOR, "input[type=file]")
-    field.send_keys("\n".join(map(str, paths)))
+    def given() -> bool:
+        (field, *_) = browser.find_elements(By.CSS_SELECTOR, "input[type=file]")
+        field.send_keys("\n".join(map(str, paths)))
+        return True
+
+    assert wait(given)
     shown = "//button[contains(@class, 'thumbnail')]"
     assert wait(lambda: len(browser.find_elements(By.XPATH, shown)) >= len(paths))
 
@@ -122,7 +134,7 @@ def test_pictures_are_dropped_and_translated(
 ) -> None:
     look_at(browser, page, size, dark)
     upload(browser, files / "one picture.png", files / "broken.png", files / "two picture.png")
-    button(browser, "Translate").click()
+    press(browser, "Translate")
     text = "return document.body.innerText"
     assert wait(lambda: "cannot read broken.png" in browser.execute_script(text))
     said = browser.execute_script(text)
