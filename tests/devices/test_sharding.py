@@ -123,7 +123,8 @@ def in_parts(full_config: Callable[[], ConfigDict]) -> Result:
     return run_step(config, jax.devices()[:4])
 
 
-@pytest.mark.parametrize("how", ["of_eight", "in_parts"])
+# Of other methods, tests/methods/test_every_method.py goes through in parts.
+@pytest.mark.parametrize("how", ["of_eight", pytest.param("in_parts", marks=pytest.mark.thorough)])
 def test_losses_and_gradients_are_those_of_one_device(
     how: str, of_one: Result, request: pytest.FixtureRequest
 ) -> None:

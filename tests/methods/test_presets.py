@@ -212,7 +212,7 @@ def test_gradients_are_the_recorded_ones(case: str) -> None:
     assert np.median([*errors.values()]) < 1e-5
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_float32_and_float64_agree_where_the_recording_differs() -> None:
     golden, narrow = first_gradients("light", np.float32)
     _, wide = first_gradients("light", np.float64)
@@ -240,8 +240,8 @@ def one_step(case: str, smoothing: str) -> tuple[Golden, TrainState, dict[str, A
     ("case", "smoothing"),
     [
         ("light", "smooth"),
-        pytest.param("light", "nosmooth", marks=pytest.mark.slow),
-        pytest.param("full", "smooth", marks=pytest.mark.slow),
+        pytest.param("light", "nosmooth", marks=pytest.mark.thorough),
+        pytest.param("full", "smooth", marks=pytest.mark.thorough),
     ],
 )
 def test_the_training_step_is_one_run_of_each_optimiser(case: str, smoothing: str) -> None:
@@ -290,7 +290,7 @@ def test_two_power_iterations_per_step(case: str) -> None:
 
 
 # Its penalty looks at the whole batch; the terms of all kinds are compared with the recorded ones.
-@pytest.mark.slow
+@pytest.mark.thorough  # its losses and gradients are among the recorded ones
 def test_a_kind_with_penalty_trains(tiny_config: Callable[[], ConfigDict]) -> None:
     config = tiny_config()
     config.update_from_flattened_dict(PRESETS["tensorflow"] | {"loss.kind": "dragan"})

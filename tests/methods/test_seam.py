@@ -134,7 +134,7 @@ def arrays(workdir: Path, step: int) -> dict[str, np.ndarray]:
     return found
 
 
-@pytest.mark.parametrize("killed_after", [2, 4])
+@pytest.mark.parametrize("killed_after", [2, pytest.param(4, marks=pytest.mark.thorough)])
 def test_a_toy_that_was_killed_goes_on_to_the_same_bits(
     straight: Path, pictures: Path, tmp_path: Path, killed_after: int
 ) -> None:

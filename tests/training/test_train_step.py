@@ -144,7 +144,7 @@ def test_gradients_of_the_first_step_are_the_recorded_ones(case):
     assert_gradients(golden, records[0])
 
 
-@pytest.mark.slow  # of full ones, tests/models compares what networks return in float32
+@pytest.mark.thorough  # of full ones, tests/models compares what networks return in float32
 def test_losses_and_gradients_of_the_first_step_are_near_in_float32_too():
     golden, records = run_three_steps("light", np.float32)
     assert_losses(records[0], golden.losses(1), rtol=1e-5)
