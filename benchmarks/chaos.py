@@ -74,19 +74,23 @@ COMPILING = {
     "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
     "TF_CPP_MIN_LOG_LEVEL": "2",
 }
-# Python runs it before anything else: a thread that writes down what the main one is in. To ask for
-# stacks by a signal, with faulthandler, ends a process now and then.
+# Python runs it before anything else: a thread that writes down what the main one is in. It asks
+# faulthandler, which looks at all stacks in one go. To walk over frames that go on meanwhile ends a
+# process now and then; so does asking by a signal.
 HOOK = """
-import os, sys, threading, time
+import faulthandler, os, re, threading, time
 
 def tell():
-    main = threading.main_thread().ident
+    main = "0x%016x" % threading.main_thread().ident
     number = os.open(os.environ["PHASE"], os.O_CREAT | os.O_WRONLY)
+    stacks = os.memfd_create("stacks")
     while True:
-        frame, names = sys._current_frames().get(main), set()
-        while frame is not None:
-            names.add(os.path.basename(frame.f_code.co_filename) + " " + frame.f_code.co_name)
-            frame = frame.f_back
+        os.ftruncate(stacks, 0)
+        os.lseek(stacks, 0, os.SEEK_SET)
+        faulthandler.dump_traceback(stacks, all_threads=True)
+        of_threads = os.pread(stacks, 2**20, 0).decode(errors="replace").split("\\n\\n")
+        of_main = "".join(x for x in of_threads if main in x)
+        names = {" ".join(x) for x in re.findall(r'([^/"]+)", line [0-9]+ in (.+)', of_main)}
         phase = "start"
         if "loop.py _run" in names and "loop.py compile" not in names:
             phase = "step"
