@@ -220,9 +220,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             target = args.direction[-1]
             judge = DiscriminatorAttention.load(args.run_dir, target, translator.step)
         failed = FileTranslator(translator, options, made, record, judge, style, aligner)(todo)
+    done, there = len(todo) - len(failed), len(jobs) - len(todo)
     print(
-        f"{args.out}: {len(todo) - len(failed)} pictures translated, {len(jobs) - len(todo)} were "
-        f"there already, {len(failed)} could not be translated"
+        f"{args.out}: {done} picture{'s' * (done != 1)} translated, {there} "
+        f"{'was' if there == 1 else 'were'} there already, {len(failed)} could not be translated"
     )
     if options.styles:
         write_styles(args.out / "styles" / "grid.png", jobs, options, translator.step)

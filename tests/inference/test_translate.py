@@ -223,7 +223,7 @@ def test_what_is_done_is_skipped_without_being_read(
     before = source.read_bytes()
     source.write_bytes(b"no picture".ljust(len(before)))
     assert main(command) == 0
-    assert "0 pictures translated, 1 were there already" in capsys.readouterr().out
+    assert "0 pictures translated, 1 was there already" in capsys.readouterr().out
     assert (out / "cat.png").read_bytes() == b"mine"
     source.write_bytes(before)
     assert main([*command, "--overwrite"]) == 0
