@@ -61,10 +61,13 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as program:
         assert program.stdout
         line = program.stdout.readline()
-        assert line.startswith(f"http://127.0.0.1:{port}/ translates with"), line
-        yield line.split()[0]
-        program.send_signal(signal.SIGINT)
-        assert program.wait(60) == 0
+        try:
+            assert line.startswith(f"http://127.0.0.1:{port}/ translates with"), line
+            yield line.split()[0]
+            program.send_signal(signal.SIGINT)
+            assert program.wait(60) == 0
+        finally:
+            program.kill()  # where it does not listen, as in the background of a shell
     assert not [x for x in temporary.rglob("*") if x.is_file() and x.suffix in (".png", ".zip")]
 
 
