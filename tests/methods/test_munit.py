@@ -1,6 +1,7 @@
 """UNIT and MUNIT against the same networks and losses written in PyTorch."""
 
 import dataclasses
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ def our_params(method: Method, nets: Nets, names: dict[str, str]) -> dict[str, A
         name: {key: value.numpy() for key, value in net.state_dict().items()}
         for name, net in nets.items()
     }
-    imported = state_dict.import_network
+    imported = functools.partial(state_dict.import_network, unused=weights.STATISTICS)
     return {
         "generators": {
             x: imported(states[f"gen_{x}"], names, expected["generators"][x]) for x in "ab"

@@ -66,7 +66,7 @@ def ours_and_theirs(
     with jax.enable_x64(True):
         ours_in = [jnp.asarray(turned(x)) for x in inputs]
         shapes = jax.eval_shape(net.init, jax.random.key(0), *ours_in)["params"]
-        params = state_dict.import_network(states, names, shapes)
+        params = state_dict.import_network(states, names, shapes, unused=munit.STATISTICS)
 
         @jax.jit
         def pull_back(params: Any, inputs: Any, weights: Any) -> Any:

@@ -5,7 +5,6 @@ released generators are called `latest_net_G.pth`. Where one does not fit, funct
 `ValueError` with the first tensor that does not, in words that follow "FILE does not fit: ".
 """
 
-import functools
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,18 +13,26 @@ from typing import Any
 import flax.linen as nn
 import jax
 import numpy as np
-from flax.traverse_util import flatten_dict, unflatten_dict
 
 from ugatit_jax.config.checks import LARGEST_NETWORK, check_config
 from ugatit_jax.config.fields import get_config
 from ugatit_jax.console.errors import InputError, in_a_line
 from ugatit_jax.data.torch_file import read_torch_file
+from ugatit_jax.interop.state_dict import (
+    Layout,
+    Layouts,
+    StateDict,
+    count,
+    export_network,
+    import_network,
+    is_state_dict,
+    with_biases,
+)
 from ugatit_jax.interop.weights import Weights
 from ugatit_jax.methods import build_method
 from ugatit_jax.models.patch_discriminator import PatchDiscriminator, minimum_size
 from ugatit_jax.models.resnet import ResnetGenerator
 
-StateDict = Mapping[str, np.ndarray]
 GENERATORS = {"a2b": "G_A", "b2a": "G_B"}
 # Theirs are called after the generator that they judge, ours after the domain.
 DISCRIMINATORS = {"b": "D_A", "a": "D_B"}
@@ -91,9 +98,7 @@ def read_files(source: Path, image_size: int | None = None) -> Weights:
 
 def _read(file: Path) -> StateDict:
     state_dict = read_torch_file(file)
-    if not isinstance(state_dict, dict) or not all(
-        isinstance(name, str) and isinstance(x, np.ndarray) for name, x in state_dict.items()
-    ):
+    if not is_state_dict(state_dict):
         raise InputError(f"{file} holds no CycleGAN: a state_dict")
     return state_dict
 
@@ -114,7 +119,7 @@ def generator_names(residual_blocks: int) -> dict[str, str]:
             layers[f"model.{10 + i}.conv_block.{position}"] = f"block_{i}/conv_{j}"
     end = 10 + residual_blocks
     layers |= {f"model.{end}": "up_0", f"model.{end + 3}": "up_1", f"model.{end + 7}": "to_rgb"}
-    return _with_biases(layers)
+    return with_biases(layers)
 
 
 def discriminator_names(layers: int) -> dict[str, str]:
@@ -122,7 +127,7 @@ def discriminator_names(layers: int) -> dict[str, str]:
     last = 3 * layers + 2
     positions = (0, *range(2, last, 3))  # no norm comes after the first
     names = {f"model.{position}": f"conv_{i}" for i, position in enumerate(positions)}
-    return _with_biases(names | {f"model.{last}": "logit"})
+    return with_biases(names | {f"model.{last}": "logit"})
 
 
 def generator_fields(state_dict: StateDict) -> dict[str, Any]:
@@ -168,14 +173,6 @@ def export_discriminator(params: Mapping[str, Any]) -> dict[str, Any]:
     )
 
 
-def _with_biases(layers: Mapping[str, str]) -> dict[str, str]:
-    return {
-        f"{theirs}.{p}": f"{ours}/{q}"
-        for theirs, ours in layers.items()
-        for p, q in (("weight", "kernel"), ("bias", "bias"))
-    }
-
-
 def _width(state_dict: StateDict, first: str) -> int:
     """Return the number of outputs of the first convolution."""
     if first not in state_dict:
@@ -187,7 +184,7 @@ def _width(state_dict: StateDict, first: str) -> int:
 
 
 def _count(pattern: str, state_dict: StateDict) -> int:
-    found = sum(re.fullmatch(pattern, name) is not None for name in state_dict)
+    found = count(pattern, state_dict)
     if found > LARGEST_NETWORK:
         raise ValueError(
             f"it has {found:,} layers of one kind, and {LARGEST_NETWORK:,} is the most"
@@ -199,41 +196,18 @@ def _import(
     state_dict: StateDict, names: Mapping[str, str], network: nn.Module, side: int
 ) -> dict[str, Any]:
     """Rename and transpose the tensors if they are those of `network`, at pictures of side² px."""
-    for name in names:
-        if name not in state_dict:
-            raise ValueError(f"it has no {name}")
-    for name, value in state_dict.items():
-        if name not in names and not STATISTICS.fullmatch(name):
-            raise ValueError(f"{name}, of shape {np.shape(value)}, is no part")
     picture = jax.ShapeDtypeStruct((1, side, side, 3), np.float32)
-    params = jax.eval_shape(network.init, jax.random.key(0), picture)["params"]
-    expected = jax.eval_shape(functools.partial(_export, names=names), params)
-    for name, value in expected.items():
-        shape = np.shape(state_dict[name])
-        if shape != value.shape:
-            raise ValueError(f"{name} has shape {shape}, expected {value.shape}")
-    flat = {ours: _transpose(state_dict[theirs], ours) for theirs, ours in names.items()}
-    return unflatten_dict(flat, sep="/")
+    expected = jax.eval_shape(network.init, jax.random.key(0), picture)["params"]
+    return import_network(state_dict, names, expected, _layouts(names), STATISTICS)
 
 
 def _export(params: Any, names: Mapping[str, str]) -> dict[str, Any]:
-    flat = flatten_dict(params, sep="/")
-    return {theirs: _transpose_back(flat[ours], ours) for theirs, ours in names.items()}
+    return export_network(params, names, _layouts(names))
 
 
-def _transpose(value: Any, name: str) -> Any:
-    """Turn OIHW into HWIO; a transposed convolution's IOHW, too, and by 180° (ours correlates)."""
-    if name.endswith("bias"):
-        return value
-    if name.startswith("up_"):
-        return value.transpose(2, 3, 0, 1)[::-1, ::-1]
-    return value.transpose(2, 3, 1, 0)
-
-
-def _transpose_back(value: Any, name: str) -> Any:
-    """Undo `_transpose`."""
-    if name.endswith("bias"):
-        return value
-    if name.startswith("up_"):
-        return value[::-1, ::-1].transpose(2, 3, 0, 1)
-    return value.transpose(3, 2, 0, 1)
+def _layouts(names: Mapping[str, str]) -> Layouts:
+    return {
+        theirs: Layout.TRANSPOSED_KERNEL
+        for theirs, ours in names.items()
+        if re.fullmatch(r"up_\d/kernel", ours)
+    }

@@ -6,7 +6,7 @@ layers, and spectral norms are not what ours are, and refused.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from ugatit_jax.config.checks import check_config
 from ugatit_jax.config.fields import get_config
 from ugatit_jax.console.errors import InputError, in_a_line
 from ugatit_jax.interop.state_dict import (
+    Layout,
     StateDict,
     count,
     import_network,
@@ -92,9 +93,8 @@ def _read(
 
     def read(name: str, names: Mapping[str, str], expected: Any) -> Any:
         found: StateDict = networks[name]
-        kernels = [theirs for theirs in names if re.fullmatch(TRANSPOSED, theirs)]
         try:
-            params = import_network(found, names, expected, kernels)
+            params = import_network(found, names, expected, layouts_of(names))
         except ValueError as error:
             raise ValueError(f"in {name}, {error}") from None
         return jax.tree.map(lambda x: np.asarray(x, np.float32), params)
@@ -144,7 +144,20 @@ def attribute_encoder_names() -> dict[str, str]:
     return with_biases(layers)
 
 
-TRANSPOSED = r"dec[AB](2\.0\.model\.0|3\.0\.model\.0|4\.0)\.weight"  # of generators
+LAYOUTS = {  # of generators
+    r"dec[AB](2\.0\.model\.0|3\.0\.model\.0|4\.0)\.weight": Layout.TRANSPOSED_KERNEL,
+    r"dec[AB][23]\.0\.model\.1\.(weight|bias)": Layout.PLANES,
+}
+
+
+def layouts_of(names: Iterable[str]) -> dict[str, Layout]:
+    """Return the layouts of those of PyTorch's tensors that have one of their own."""
+    return {
+        name: layout
+        for name in names
+        for pattern, layout in LAYOUTS.items()
+        if re.fullmatch(pattern, name)
+    }
 
 
 def generator_names(blocks: int) -> dict[str, str]:

@@ -28,6 +28,9 @@ from ugatit_jax.interop.weights import Weights
 from ugatit_jax.methods import build_method
 from ugatit_jax.methods.method import shapes
 
+# Of normalisations, and never used.
+STATISTICS = re.compile(r".*\.norm\.(running_mean|running_var|num_batches_tracked)")
+
 
 def is_one(content: Any) -> bool:
     """Tell a file of generators by what is in it."""
@@ -97,7 +100,7 @@ def _read(
     found = {}
     for domain, state_dict in networks.items():
         try:
-            params = import_network(state_dict, names, expected[domain])
+            params = import_network(state_dict, names, expected[domain], unused=STATISTICS)
         except ValueError as error:
             raise InputError(f"{file} does not fit: in {domain}, {in_a_line(error)}") from None
         found[domain] = jax.tree.map(lambda x: np.asarray(x, np.float32), params)
