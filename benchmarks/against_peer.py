@@ -12,8 +12,6 @@ taskset -c 0 python -m benchmarks.against_peer --clock cpu
 import argparse
 import functools
 import os
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -26,14 +24,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.step import set_up_step
 from benchmarks.torch_peer import COMPILED, EAGER, PLAIN, Form, Peer
+from benchmarks.turns import CLOCKS, Run, measure
 from ugatit_jax.config import fields
 from ugatit_jax.console.errors import exit_on_input_error
 from ugatit_jax.devices.runtime import set_up_jax
 from ugatit_jax.methods import build_method
 from ugatit_jax.models import compute_dtype, minimum_size
 
-Run = Callable[[], Any]  # it returns when its result is there
-CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 SIDE = 2048  # of the matrices whose product is the machine's rate
 
 
@@ -156,17 +153,6 @@ def count_flops(run: Run) -> float:
     return float(counter.get_total_flops())
 
 
-def measure(runs: dict[str, Run], rounds: int, clock: Callable[[], float]) -> dict[str, np.ndarray]:
-    """Return the seconds of every round, in turns; two rounds go before, which compile."""
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(2 + rounds):
-        for name, run in runs.items():
-            since = clock()
-            run()
-            times[name].append(clock() - since)
-    return {name: np.array(of_run[2:]) for name, of_run in times.items()}
-
-
 def row_of(what: str, times: dict[str, np.ndarray], flops: float) -> str:
     """Return a row of the table: medians with extremes, ratios of medians, rates."""
     medians = {name: float(np.median(of_run)) for name, of_run in times.items()}
@@ -224,7 +210,7 @@ def main() -> None:
         peers = {name: peer(shape, form, flags.device) for name, form in forms.items()}
         flops = count_flops(peers["eager, best"])
         runs = {"ours": ours(shape), **peers, "product": matrix_product()}
-        times = measure(runs, flags.rounds, CLOCKS[flags.clock])
+        times = measure(runs, flags.rounds, CLOCKS[flags.clock], before=2)
         title = f"{what}, {shape.size} px, width {shape.width}, {shape.blocks} blocks"
         print(row_of(title, times, flops), flush=True)
 

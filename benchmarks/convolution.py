@@ -8,19 +8,18 @@ process alone, of all its threads together.
 
 import argparse
 import functools
-import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 from jax import Array
 
+from benchmarks.turns import CLOCKS
 from ugatit_jax.devices.runtime import keep_freed_memory
 from ugatit_jax.models import convolution
 from ugatit_jax.models.convolution import Form, pad
 from ugatit_jax.models.winograd import convolve_doubled
 
-CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 PASSES = ("forward", "gradient of x", "gradient of kernel", "both gradients")
 
 

@@ -17,14 +17,12 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
+from benchmarks.turns import CLOCKS
 from ugatit_jax.config.flags import load_experiment, override
 from ugatit_jax.console.errors import InputError
 
 TRIAL = 30  # steps
 FIRST = 3  # of them, which compile and warm up
-
-
-CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 
 
 class Took(NamedTuple):

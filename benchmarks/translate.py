@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-from benchmarks.timed_training import CLOCKS
+from benchmarks.turns import CLOCKS, Run, measure
 from ugatit_jax.config.fields import get_config
 from ugatit_jax.config.records import load_config, save_config
 from ugatit_jax.data.storage import AnyPath
@@ -37,7 +37,6 @@ from ugatit_jax.runs.checkpoints import open_checkpoints, restore_weights, save
 from ugatit_jax.runs.trained import model_argument
 
 ROOT = Path(__file__).parents[1]
-Run = Callable[[], object]
 
 
 def make_run(folder: Path, variant: str, size: int, width: int) -> None:
@@ -127,17 +126,6 @@ def our_runs(model: AnyPath, pictures: np.ndarray) -> dict[str, Run]:
     }
 
 
-def measure(runs: dict[str, Run], rounds: int, clock: Callable[[], float]) -> dict[str, np.ndarray]:
-    """Return the seconds of every round, in turns; a round goes before, which compiles."""
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(1 + rounds):
-        for name, run in runs.items():
-            since = clock()
-            run()
-            times[name].append(clock() - since)
-    return {name: np.array(of_run[1:]) for name, of_run in times.items()}
-
-
 def rows_of(times: dict[str, np.ndarray], count: int) -> Iterator[str]:
     """Yield rows of the table: medians with extremes, and medians of ratios within a round."""
     first = next(iter(times.values()))
@@ -176,7 +164,7 @@ def main() -> None:
         shape = args.pictures, height, width, 3
         pictures = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
         runs = our_runs(model, pictures) | onnx_runs(model, pictures)
-        times = measure(runs, args.rounds, CLOCKS[args.clock])
+        times = measure(runs, args.rounds, CLOCKS[args.clock], before=1)
     device, light = jax.devices()[0].device_kind, "light" if config.model.light else "full"
     about = f"{light}, {height} px, width {config.model.base_width}, {args.clock} time"
     threads = f"{len(os.sched_getaffinity(0))} threads"
