@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ugatit_jax.comparison.arms import Arm, Run
-from ugatit_jax.viewing.plots import svg
+from ugatit_jax.viewing.plots import draw_references, svg
 from ugatit_jax.viewing.visualize import DIRECTION_TITLES
 
 # Runs are drawn together if these are alike: what KID looked at, and the pictures, by number.
@@ -47,7 +47,10 @@ def plot_curves(arms: Sequence[Arm], directions: Sequence[str]) -> tuple[bytes |
         for panel, unit in zip(row, ("steps", "hours of training"), strict=False):
             panel.set_xlabel(unit)
             panel.grid(alpha=0.3)
-            _draw_references(panel, first.kids, direction)
+            untranslated, half = (
+                first.kids.get(x, {}).get(direction) for x in ("untranslated", "target_half")
+            )
+            draw_references(panel, untranslated, half, "grey")
     axes[0, 0].legend(fontsize="small")
     return svg(figure), said
 
@@ -64,10 +67,3 @@ def _draw(row: Sequence[Axes], run: Run, direction: str, colour: str, label: str
     for panel, x in zip(row, (steps, hours), strict=False):
         if None not in x:
             panel.plot(x, kids, color=colour, marker="o", markersize=3, label=label)
-
-
-def _draw_references(panel: Axes, kids: dict[str, Any], direction: str) -> None:
-    for name, style in (("untranslated", "--"), ("target_half", ":")):
-        if direction in kids.get(name, {}):
-            value = 100 * kids[name][direction]
-            panel.axhline(value, color="grey", linestyle=style, linewidth=1)

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from matplotlib.typing import ColorType
 
 from ugatit_jax.viewing.visualize import DIRECTION_TITLES
 
@@ -46,14 +47,29 @@ def plot_kid(
     figure, axes = _panel()
     steps, kids = zip(*points, strict=True)
     axes.plot(steps, 100 * np.array(kids), color=BLUE, marker="o", markersize=3, label="translated")
-    for value, style, label in (
+    draw_references(axes, untranslated, target_half, GREY, "")
+    axes.legend(frameon=False, labelcolor=GREY, fontsize="small")
+    return svg(figure, "none")
+
+
+def draw_references(
+    axes: Axes,
+    untranslated: float | None,
+    target_half: float | None,
+    colour: ColorType,
+    of: str | None = None,
+) -> None:
+    """Draw the KIDs that a translation has to beat, and can reach, as lines; None: not known.
+
+    of: what follows their names in the legend; None: they are not in it.
+    """
+    for kid, style, name in (
         (untranslated, "--", "untranslated"),
         (target_half, ":", "half of the target"),
     ):
-        if value is not None:
-            axes.axhline(100 * value, color=GREY, linestyle=style, linewidth=1, label=label)
-    axes.legend(frameon=False, labelcolor=GREY, fontsize="small")
-    return svg(figure, "none")
+        if kid is not None:
+            label = None if of is None else name + of
+            axes.axhline(100 * kid, color=colour, linestyle=style, linewidth=1, label=label)
 
 
 def _panel() -> tuple[Figure, Axes]:
@@ -94,17 +110,8 @@ def plot_kids(
         low, high = ([m + sign * s for m, s in zip(means, stds, strict=True)] for sign in (-1, 1))
         colour = line.get_color()
         axes.fill_between(steps, low, high, color=colour, alpha=0.15, linewidth=0)
-        axes.axhline(
-            100 * untranslated[direction],
-            color=colour,
-            linestyle="--",
-            linewidth=1,
-            label=f"untranslated, {title}",
-        )
-        if target_half:
-            label = f"half of the target, {title}"
-            half = 100 * target_half[direction]
-            axes.axhline(half, color=colour, linestyle=":", linewidth=1, label=label)
+        half = target_half[direction] if target_half else None
+        draw_references(axes, untranslated[direction], half, colour, f", {title}")
     best = min(points, key=lambda point: sum(point[way]["mean"] for way in directions))["step"]
     axes.axvline(best, color="grey", linestyle=":", label=f"best, step {best:,}")
     subsets = "{subsets} subsets of {subset_size:,}".format(**points[-1][directions[0]])
