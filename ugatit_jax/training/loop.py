@@ -20,7 +20,7 @@ from ugatit_jax.methods import build_method
 from ugatit_jax.methods.method import Batch, Method
 from ugatit_jax.methods.state import TrainState, create_state
 from ugatit_jax.runs import checkpoints as on_disk
-from ugatit_jax.runs.directory import record_start, saved_steps
+from ugatit_jax.runs.directory import record_start
 from ugatit_jax.training.divergence import Guard, History, RolledBack
 from ugatit_jax.training.log import Log, parameter_norms, say
 from ugatit_jax.training.samples import Sampler
@@ -55,7 +55,7 @@ def train(
         say(summarize(training))
         if not dry:
             with distributed.all_or_none():
-                tracker = until_the_end.enter_context(_tracker(config, workdir))
+                tracker = until_the_end.enter_context(_tracker(training))
             return _train(training, tracker)
         History.read(workdir)  # the last thing that a start reads
         say("dry run: nothing was trained or written")
@@ -99,12 +99,12 @@ def _first_state(training: Training, mesh: Mesh) -> TrainState:
     return state if training.initial is None else training.initial.put_into(state)
 
 
-def _tracker(config: ConfigDict, workdir: AnyPath) -> Tracker:
+def _tracker(training: Training) -> Tracker:
     """What the first process sends scalars to, where there is something left to do."""
-    *_, start = 0, *saved_steps(workdir)
-    if jax.process_index() > 0 or start >= config.train.steps:
+    *_, start = 0, *training.saved
+    if jax.process_index() > 0 or start >= training.config.train.steps:
         return Tracker()
-    return Tracker.open(config, workdir, start, say)
+    return Tracker.open(training.config, training.workdir, start, say)
 
 
 def _run(

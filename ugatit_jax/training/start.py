@@ -29,6 +29,7 @@ class Training:
     config: ConfigDict
     origin: Origin
     workdir: AnyPath
+    saved: list[int]  # steps of its checkpoints
     method: Method
     dataset: datasets.Dataset
     kid_curve: KidCurve | None
@@ -59,29 +60,22 @@ def prepare(
             until_the_end.enter_context(held(workdir, dry))
         dataset = datasets.open_dataset(config.data)
         same["pictures"] = dataset.fingerprints()
-        same["checkpoints"] = saved_steps(workdir)
+        saved = same["checkpoints"] = saved_steps(workdir)
     if not dry:  # it takes a file that all of them see
         distributed.check_one_folder(workdir)
     was = before.identity if before else None
     broken = _find_broken(dataset, was)
     with distributed.all_or_none() as same:
         dataset = datasets.leave_out(dataset, broken, config.data.skip_bad)
-        training = _identify(
-            config,
-            origin or Origin.of_defaults(config),
-            workdir,
-            method,
-            dataset,
-            broken,
-            before,
-            changed,
-        )
-        same["config"] = training.identity.config
-        same["what KID looks at"] = training.identity.features
-        same["what losses look at"] = training.identity.fixed
+        known = _identify(config, workdir, method, dataset, broken, before, changed)
+        kid_curve, identity, initial = known
+        same["config"] = identity.config
+        same["what KID looks at"] = identity.features
+        same["what losses look at"] = identity.fixed
     if errors := datasets.errors_of(broken):
         say("\n".join([f"left out {len(errors)} unreadable pictures:", *errors]))
-    return training
+    origin = origin or Origin.of_defaults(config)
+    return Training(config, origin, workdir, saved, method, dataset, kid_curve, identity, initial)
 
 
 def _find_broken(dataset: datasets.Dataset, was: Identity | None) -> datasets.Broken:
@@ -101,14 +95,13 @@ def _find_broken(dataset: datasets.Dataset, was: Identity | None) -> datasets.Br
 
 def _identify(
     config: ConfigDict,
-    origin: Origin,
     workdir: AnyPath,
     method: Method,
     dataset: datasets.Dataset,
     broken: datasets.Broken,
     before: Before | None,
     changed: bool,
-) -> Training:
+) -> tuple[KidCurve | None, Identity, Initial | None]:
     """Say what the run is, and check that it is what it was if it has begun before."""
     was = before.identity if before else None
     kid_curve = KidCurve.open(config.eval, config.data, method, dataset, workdir, was)
@@ -129,4 +122,4 @@ def _identify(
     if before is None and config.init_from:
         initial, taken = read_initial(config, method)
         say(taken)
-    return Training(config, origin, workdir, method, dataset, kid_curve, identity, initial)
+    return kid_curve, identity, initial

@@ -13,7 +13,6 @@ from ugatit_jax.data.datasets import Dataset
 from ugatit_jax.methods import build_method
 from ugatit_jax.methods.method import Method, shapes
 from ugatit_jax.models import compute_dtype
-from ugatit_jax.runs.directory import saved_steps
 from ugatit_jax.training.start import Training
 
 
@@ -67,7 +66,7 @@ def _count(tree: Any) -> int:
 
 
 def _steps(training: Training) -> str:
-    saved, steps = saved_steps(training.workdir), training.config.train.steps
+    saved, steps = training.saved, training.config.train.steps
     batches = f"batches of {training.config.train.batch_size:,}"
     if saved and saved[-1] >= steps:
         return f"{steps:,}, all done"
