@@ -29,11 +29,11 @@ class ScalarLines:
         self._file: TextIO = io.StringIO()
         if silent:
             return
-        forget_after(self._path, start)
+        kept = forget_after(self._path, start)
         if isinstance(self._path, Path):
             self._file = self._path.open("a", encoding="utf-8")
-        elif self._path.exists():
-            self._file.write(self._path.read_text())
+        else:
+            self._file.write(kept)
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Add a line; JSON has no number for what is not finite, and it is null there."""
@@ -53,14 +53,18 @@ class ScalarLines:
         self._file.close()
 
 
-def forget_after(path: AnyPath, step: int) -> None:
-    """Leave out lines of later steps, which come again, and a last one that is not whole."""
+def forget_after(path: AnyPath, step: int) -> str:
+    """Leave out lines of later steps, which come again, and a last one that is not whole.
+
+    Returns what is left.
+    """
     if not path.exists():
-        return
+        return ""
     lines = path.read_bytes().decode(errors="replace").splitlines(keepends=True)
     kept = [line for line in lines if (its := _step_of(line)) is not None and its <= step]
     if kept != lines:
         write_atomically(path, "".join(kept))
+    return "".join(kept)
 
 
 def _step_of(line: str) -> int | None:
