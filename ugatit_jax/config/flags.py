@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from ugatit_jax.config.catalogue import EXPERIMENTS, experiments, list_experiments
-from ugatit_jax.config.records import Origin, flatten, load_config
+from ugatit_jax.config.records import Origin, different_fields, flatten, load_config
 from ugatit_jax.console.errors import InputError, Parser, in_a_line
 from ugatit_jax.data.storage import AnyPath, path_argument
 from ugatit_jax.devices.cluster import Cluster
@@ -153,7 +153,7 @@ def parse_experiment(
     if not known.config:
         raise InputError(f"no experiment: say --config=NAME; {_there_are()}")
     config = load_experiment(known.config)
-    before = flatten(config)
+    before = config.copy_and_resolve_references()
     for argument in rest:
         match = re.fullmatch(r"--config\.([\w.]+)=(.*)", argument, re.DOTALL)
         if match is None and re.fullmatch(r"--config\.[\w.]+", argument):
@@ -164,7 +164,7 @@ def parse_experiment(
                 f"--config.FIELD=VALUE, {others}"
             )
         override(config, *match.groups())
-    known.changes = {k: (v, before[k]) for k, v in flatten(config).items() if v != before[k]}
+    known.changes = different_fields(config, before)
     if known.print_config:
         print(config.to_json(indent=2))
         raise SystemExit(0)
