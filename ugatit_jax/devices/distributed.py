@@ -6,7 +6,6 @@ happens where there is only one process.
 
 import contextlib
 import hashlib
-import importlib.util
 import json
 import os
 import secrets
@@ -25,6 +24,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
 from ugatit_jax.console.errors import InputError
+from ugatit_jax.console.extras import is_installed
 from ugatit_jax.data.storage import AnyPath, write_atomically
 from ugatit_jax.devices.cluster import Cluster
 from ugatit_jax.devices.sharding import over_data, replicated
@@ -91,9 +91,8 @@ def detect(environ: Mapping[str, str]) -> str | None:
         return "Cloud TPU"
     # JAX asks the cluster with this package, which nothing else here needs: to install it is to
     # want this. An indexed job without it may be many runs, each on its own.
-    if {"KUBERNETES_SERVICE_HOST", "JOB_COMPLETION_INDEX"} <= environ.keys() and (
-        importlib.util.find_spec("kubernetes")
-    ):
+    pod = {"KUBERNETES_SERVICE_HOST", "JOB_COMPLETION_INDEX"} <= environ.keys()
+    if pod and is_installed("kubernetes"):
         return "Kubernetes"
     # Set by JAX's import where there is no TPU.
     if "TPU_SKIP_MDS_QUERY" not in environ and "," in _tpu_endpoints(environ):

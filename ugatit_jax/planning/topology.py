@@ -3,7 +3,6 @@
 TPU programs are compiled ahead of time by libtpu, which needs no TPU for it.
 """
 
-import importlib.util
 import math
 import re
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import jax
 from jax.experimental import topologies
 
 from ugatit_jax.console.errors import InputError, in_a_line
+from ugatit_jax.console.extras import is_installed
 from ugatit_jax.devices.runtime import use_libtpu_without_tpu
 from ugatit_jax.planning.chips import KINDS, TPUS, Chip, find_gpu
 
@@ -84,7 +84,7 @@ def _find_tpu(topology: str, slices: int) -> Target:
             f"--topology={topology} --slices={slices}: these are {chips * slices:,} chips, and a "
             f"plan takes {MOST_CHIPS:,} at most"
         )
-    if importlib.util.find_spec("libtpu") is None:
+    if not is_installed("libtpu"):
         raise InputError(
             f"--topology={topology} is compiled with libtpu: pip install libtpu (Linux x86-64)"
         )
