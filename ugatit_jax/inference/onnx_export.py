@@ -59,7 +59,7 @@ def export_onnx(
     directions = list(directions or weights)
     if missing := [way for way in directions if way not in weights]:
         raise InputError(f"{model} translates {' and '.join(weights)} alone, not {missing[0]}")
-    finish = _finisher(dtype, config, model, data)
+    finish = _finisher(dtype, config, model, data, method.style_size)
     programs = {
         f"{way}.onnx": finish(build_onnx(method, way, weights[way]), way).SerializeToString()
         for way in directions
@@ -85,17 +85,14 @@ def export_onnx(
 
 
 def _finisher(
-    dtype: str, config: ConfigDict, model: AnyPath, data: str
+    dtype: str, config: ConfigDict, model: AnyPath, data: str, style_size: int
 ) -> Callable[[onnx.ModelProto, str], onnx.ModelProto]:
     """Return what is done to the model of a direction, once it is built."""
     if dtype != "int8":
         return lambda program, way: program
     from ugatit_jax.inference.onnx_int8 import calibration_pictures, to_int8  # with onnxruntime
 
-    pictures, style_size = (
-        calibration_pictures(config, model, data),
-        build_method(config).style_size,
-    )
+    pictures = calibration_pictures(config, model, data)
     return lambda program, way: to_int8(program, pictures[way[0]], style_size)
 
 

@@ -1,5 +1,6 @@
 """ONNX files of 8 bits: onnxruntime's tools measure ranges on pictures, and round to them."""
 
+import itertools
 import logging
 import tempfile
 from collections.abc import Iterator
@@ -33,13 +34,12 @@ def calibration_pictures(config: ConfigDict, model: AnyPath, data: str) -> dict[
     wanted = ConfigDict(config.data.to_dict() | ({"source": data} if data else {}))
     dataset = open_dataset(wanted)
     return {
-        name: np.stack([*_drawn(domain, wanted)])
+        name: np.stack([*itertools.islice(_drawn(domain, wanted), CALIBRATION)])
         for name, domain in (("a", dataset.train_a), ("b", dataset.train_b))
     }
 
 
 def _drawn(domain: Domain, data: ConfigDict) -> Iterator[np.ndarray]:
-    left = CALIBRATION
     for i in np.random.default_rng(0).permutation(len(domain)):  # neighbours are often alike
         try:
             picture = domain.load(int(i))
@@ -48,9 +48,6 @@ def _drawn(domain: Domain, data: ConfigDict) -> Iterator[np.ndarray]:
                 raise
             continue
         yield cover_resize(picture, tuple(data.image_size))
-        left -= 1
-        if not left:
-            return
 
 
 class _Reader(quantization.CalibrationDataReader):
