@@ -4,10 +4,9 @@ python -m benchmarks.chaos --out runs/chaos
 
 Each start is a real `python -m ugatit_jax.main`, and each kill a SIGKILL: in a step, while a
 checkpoint is written, while KID is measured, while a grid is drawn, or at any time of the start. In
-which of them a process is, a thread in it tells, of which its program knows nothing. At the end,
-checkpoints, scalars, grids and KIDs have to be the same, bit for bit, and each to be there once.
-Then the same training changes its devices on the way, with losses that have to be the same but for
-rounding.
+which of them a process is, `told_main.py` tells. At the end, checkpoints, scalars, grids and KIDs
+have to be the same, bit for bit, and each to be there once. Then the same training changes its
+devices on the way, with losses that have to be the same but for rounding.
 
 Networks are tiny: what is tried is all around them. Ends with status 1 if anything differs.
 """
@@ -74,35 +73,6 @@ COMPILING = {
     "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
     "TF_CPP_MIN_LOG_LEVEL": "2",
 }
-# Python runs it before anything else: a thread that writes down what the main one is in. It asks
-# faulthandler, which looks at all stacks in one go. To walk over frames that go on meanwhile ends a
-# process now and then; so does asking by a signal.
-HOOK = """
-import faulthandler, os, re, threading, time
-
-def tell():
-    main = "0x%016x" % threading.main_thread().ident
-    number = os.open(os.environ["PHASE"], os.O_CREAT | os.O_WRONLY)
-    stacks = os.memfd_create("stacks")
-    while True:
-        os.ftruncate(stacks, 0)
-        os.lseek(stacks, 0, os.SEEK_SET)
-        faulthandler.dump_traceback(stacks, all_threads=True)
-        of_threads = os.pread(stacks, 2**20, 0).decode(errors="replace").split("\\n\\n")
-        of_main = "".join(x for x in of_threads if main in x)
-        names = {" ".join(x) for x in re.findall(r'([^/"]+)", line [0-9]+ in (.+)', of_main)}
-        phase = "start"
-        if "loop.py _run" in names and "loop.py compile" not in names:
-            phase = "step"
-            if "kid_curve.py measure" in names:
-                phase = "KID"
-            elif names & {"samples.py grid", "log.py write_grid"}:
-                phase = "grid"
-        os.pwrite(number, phase.ljust(8).encode(), 0)
-        time.sleep(0.005)
-
-threading.Thread(target=tell, daemon=True).start()
-"""
 
 
 class Kill(NamedTuple):
@@ -130,17 +100,12 @@ class Trial:
             }
         )
         self._command = [
-            *(sys.executable, "-m", "ugatit_jax.main"),
+            *(sys.executable, "-m", "benchmarks.told_main"),
             f"--config={ROOT / 'configs' / 'default.py'}:{method}",
             *(f"--config.{name}={value}" for name, value in fields.items()),
         ]
-        hook = out / "hook"
-        hook.mkdir(exist_ok=True)
-        (hook / "sitecustomize.py").write_text(HOOK)
-        self._environment = COMPILING | {"PYTHONPATH": f"{hook}{os.pathsep}{ROOT}"}
-        self._environment["JAX_COMPILATION_CACHE_DIR"] = os.environ.get(
-            "JAX_COMPILATION_CACHE_DIR", str(out / "compiled")
-        )
+        compiled = os.environ.get("JAX_COMPILATION_CACHE_DIR", str(out / "compiled"))
+        self._environment = COMPILING | {"JAX_COMPILATION_CACHE_DIR": compiled}
 
     def start(self, workdir: Path, devices: int = 1) -> "Running":
         """Start it, or go on with it, in a run directory."""
