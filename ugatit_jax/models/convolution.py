@@ -73,6 +73,8 @@ def convolve(x: Array, kernel: Array, stride: int) -> Array:
     return _convolve(x, kernel, stride)
 
 
+# Jitted, so that a layer's form is traced once for all layers of its shape.
+@functools.partial(jax.jit, static_argnums=2)
 def _convolve(x: Array, kernel: Array, stride: int) -> Array:
     form, plain = _forms(x, kernel, stride)
     return jax.lax.platform_dependent(x, kernel, cpu=form, default=plain)
@@ -102,6 +104,7 @@ def _forward(x: Array, kernel: Array, stride: int) -> tuple[Array, tuple[Array, 
     return _convolve(x, kernel, stride), (x, kernel)
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def _backward(stride: int, residuals: tuple[Array, Array], g: Array) -> tuple[Array, Array]:
     form, plain = _forms(*residuals, stride)
     return jax.lax.platform_dependent(
@@ -118,19 +121,22 @@ def upsample_and_convolve(x: Array, kernel: Array) -> Array:
     return _upsample_and_convolve(x, kernel)
 
 
+@jax.jit
 def _upsample_and_convolve(x: Array, kernel: Array) -> Array:
     form = _in_float32(convolve_doubled)
     return jax.lax.platform_dependent(x, kernel, cpu=form, default=double_plainly)
 
 
+@jax.jit
+def _backward_upsampled(residuals: tuple[Array, Array], g: Array) -> tuple[Array, Array]:
+    form = _in_float32(convolve_doubled)
+    return jax.lax.platform_dependent(
+        *residuals, g, cpu=_pull_back(form), default=_transpose(double_plainly)
+    )
+
+
 upsample_and_convolve.defvjp(
-    lambda x, kernel: (_upsample_and_convolve(x, kernel), (x, kernel)),
-    lambda residuals, g: jax.lax.platform_dependent(
-        *residuals,
-        g,
-        cpu=_pull_back(_in_float32(convolve_doubled)),
-        default=_transpose(double_plainly),
-    ),
+    lambda x, kernel: (_upsample_and_convolve(x, kernel), (x, kernel)), _backward_upsampled
 )
 
 
