@@ -12,6 +12,8 @@
 #   PYTHON   the Python to make it with; default: the first fit one of python3, python3.13, …
 
 set -euo pipefail
+# Where it is set, Python compiles thousands of modules anew at each start: 10 s of it.
+unset PYTHONDONTWRITEBYTECODE
 unset CDPATH
 
 case ${VENV:=} in "" | /*) ;; *) VENV=$PWD/$VENV ;; esac

@@ -123,8 +123,17 @@ def regulariser(golden: Golden, params: Any) -> float:
     return golden.config.train.weight_decay / 2 * sum(float(np.square(x).sum()) for x in kernels)
 
 
-@pytest.mark.parametrize("smoothing", ["smooth", "nosmooth"])
-@pytest.mark.parametrize("case", cases(fast="light_nosn"))
+@pytest.mark.parametrize(
+    ("case", "smoothing"),
+    [
+        ("light_nosn", "smooth"),
+        ("light_nosn", "nosmooth"),
+        pytest.param("light", "smooth", marks=pytest.mark.thorough),  # all kinds once more
+        pytest.param("light", "nosmooth", marks=pytest.mark.slow),
+        pytest.param("full", "smooth", marks=pytest.mark.slow),
+        pytest.param("full", "nosmooth", marks=pytest.mark.slow),
+    ],
+)
 def test_losses_of_every_kind_are_the_recorded_ones(case: str, smoothing: str) -> None:
     golden, results = loss_of_every_kind(case, smoothing)
     recorded_kinds = 1 if case == "full" or smoothing == "nosmooth" else len(losses.KINDS)
@@ -278,7 +287,7 @@ def test_the_training_step_is_one_run_of_each_optimiser(case: str, smoothing: st
     assert off < 0.01 * total
 
 
-@pytest.mark.parametrize("case", cases(fast="light")[:2])
+@pytest.mark.parametrize("case", ["light", pytest.param("full", marks=pytest.mark.thorough)])
 def test_two_power_iterations_per_step(case: str) -> None:
     golden, state, _ = one_step(case, "smooth")
     for (domain, scale), network in DISCRIMINATORS.items():

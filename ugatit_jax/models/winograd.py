@@ -145,16 +145,14 @@ def _overlap_tiles(t: Transforms, parts: list[Array], axis: int) -> Array:
     The tiles are counted along `axis` of all parts.
     """
 
-    def shift(x: Array, tiles: int) -> Array:
-        return jnp.pad(x, [(0, 0)] * axis + [(tiles, 1 - tiles)] + [(0, 0)] * (x.ndim - 1 - axis))
+    own, beyond = parts[: t.tile], parts[t.tile :]
+    beyond += [jnp.zeros_like(parts[0])] * (t.tile - len(beyond))
 
-    placed = [
-        shift(parts[i], 0) + shift(parts[i + t.tile], 1)
-        if i + t.tile < t.points
-        else shift(parts[i], 0)
-        for i in range(t.tile)
-    ]
-    return _interleave(placed, axis)
+    def pad(x: Array, before: int, after: int) -> Array:
+        return jnp.pad(x, [(0, 0)] * axis + [(before, after)] + [(0, 0)] * (x.ndim - 1 - axis))
+
+    # Two fillings for all elements, not one for each: XLA writes and reads each of them.
+    return pad(_interleave(own, axis), 0, t.tile) + pad(_interleave(beyond, axis), t.tile, 0)
 
 
 def _transform_kernel(t: Transforms, kernel: Array) -> Array:
