@@ -166,7 +166,7 @@ def apply_in_turn(
         return cast(Array, block.apply({"params": params}, x, *others)), None
 
     device = jax.sharding.get_abstract_mesh().abstract_device  # None outside of a mesh
-    on_cpu = device is not None and device.platform == "cpu"
+    on_cpu = (jax.default_backend() if device is None else device.platform) == "cpu"
     with jax.named_scope(name):
         return jax.lax.scan(apply_one, x, stacked, unroll=on_cpu)[0]
 
