@@ -49,10 +49,11 @@ def layers_of(size: int, width: int) -> list[Layer]:
     for i in range(5):
         channels = 3 if i == 0 else width * 2 ** (i - 1)
         layers.append(Layer(f"judge conv_{i}", size // 2**i, 4, channels, width * 2**i, 2))
-    for i in (3, 5):  # the last convolution of the local one, and of the global one
-        layers.append(
-            Layer(f"judge conv_{i}, stride 1", size // 2**i, 4, width * 2 ** (i - 1), width * 2**i)
-        )
+    for i in (3, 5):  # the last two convolutions of the local one, and of the global one
+        layers += [
+            Layer(f"judge conv_{i}, stride 1", size // 2**i, 4, width * 2 ** (i - 1), width * 2**i),
+            Layer(f"judge logit after conv_{i}", size // 2**i, 4, width * 2**i, 1),
+        ]
     return layers
 
 
@@ -67,9 +68,13 @@ def forms_of(layer: Layer) -> dict[str, Form]:
     if layer.upsample:
         return {"plain": convolution.double_plainly, "chosen": convolve_doubled}
     stride = layer.stride
-    forms = {"plain": functools.partial(convolution.convolve_plainly, stride=stride)}
+    forms: dict[str, Form] = {
+        "plain": functools.partial(convolution.convolve_plainly, stride=stride)
+    }
     if layer.side == 4:
         forms["patches"] = functools.partial(convolution.convolve_patches, stride=stride)
+    if stride == 2:
+        forms["blocks"] = convolution.convolve_by_two
     forms["chosen"] = functools.partial(convolution.convolve, stride=stride)
     return {name: padded(form) for name, form in forms.items()}
 
