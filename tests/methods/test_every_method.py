@@ -116,7 +116,9 @@ def made_once() -> Iterator[None]:
         patch.setattr(TrainSteps, "compile", compile_once)
         patch.setattr(sharding, "create_on", create_once)
         patch.setattr(convolution, "choose_form", plain_form)
+        jax.clear_caches()  # forms are traced once for all layers of a shape
         yield
+    jax.clear_caches()
 
 
 def plain_form(height: int, width: int, kernel: tuple[int, ...], stride: int) -> convolution.Form:

@@ -90,14 +90,15 @@ def convolve(x: Array, kernel: Array, stride: int) -> Array:
 # Jitted, so that a layer's form is traced once for all layers of its shape.
 @functools.partial(jax.jit, static_argnums=2)
 def _convolve(x: Array, kernel: Array, stride: int) -> Array:
-    form = choose_form(*_sides(x, kernel, stride), kernel.shape, stride)
-    plain = functools.partial(convolve_plainly, stride=stride)
+    form, plain = _forms(choose_form, x, kernel, stride)
     return jax.lax.platform_dependent(x, kernel, cpu=form, default=plain)
 
 
-def _sides(x: Array, kernel: Array, stride: int) -> tuple[int, int]:
+def _forms(choose: Callable[..., Form], x: Array, kernel: Array, stride: int) -> tuple[Form, Form]:
+    """Return a CPU's form, as one of the two functions above chooses it, and that of all others."""
     height, width = ((side - kernel.shape[0]) // stride + 1 for side in x.shape[1:3])
-    return height, width
+    plain = functools.partial(convolve_plainly, stride=stride)
+    return choose(height, width, kernel.shape, stride), plain
 
 
 def _pull_back(form: Form) -> Callable[[Array, Array, Array], tuple[Array, Array]]:
@@ -120,9 +121,7 @@ def _forward(x: Array, kernel: Array, stride: int) -> tuple[Array, tuple[Array, 
 
 @functools.partial(jax.jit, static_argnums=0)
 def _backward(stride: int, residuals: tuple[Array, Array], g: Array) -> tuple[Array, Array]:
-    x, kernel = residuals
-    form = choose_backward_form(*_sides(x, kernel, stride), kernel.shape, stride)
-    plain = functools.partial(convolve_plainly, stride=stride)
+    form, plain = _forms(choose_backward_form, *residuals, stride)
     return jax.lax.platform_dependent(
         *residuals, g, cpu=_pull_back(form), default=_transpose(plain)
     )
