@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 from benchmarks.step import set_up_step
 from ugatit_jax.config import fields
 from ugatit_jax.console.errors import exit_on_input_error
-from ugatit_jax.devices.runtime import expects_cpu, keep_freed_memory
+from ugatit_jax.devices.runtime import keep_freed_memory
 from ugatit_jax.models import compute_dtype
 
 
@@ -67,8 +67,7 @@ def main() -> None:
     parser.add_argument("--dtype", default="auto")
     parser.add_argument("--steps", type=int, default=20)
     flags = parser.parse_args()
-    if expects_cpu():
-        keep_freed_memory()  # as every command does
+    keep_freed_memory()  # as every command does
     kinds = ", ".join(sorted({device.device_kind for device in jax.devices()}))
     print(f"{jax.device_count()} × {kinds}, jax {jax.__version__}, {flags.size} px, ", end="")
     print(f"width {flags.width}, median of {flags.steps} steps\n")

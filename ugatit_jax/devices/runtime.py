@@ -1,6 +1,7 @@
 """What a command line sets up before JAX compiles anything."""
 
 import ctypes
+import functools
 import logging
 import os
 from pathlib import Path
@@ -22,7 +23,7 @@ GOOGLE = "0x1ae0"  # on the PCI bus
 
 
 def keep_freed_memory() -> None:
-    """Let the process keep what XLA frees after every step on a CPU, and use it for the next one.
+    """Let the process keep what XLA frees after every step, and use it for the next, on a CPU.
 
     glibc hands large blocks back to the system and asks for them again, page by page; without
     that a small step on two cores took 0.29 s instead of 0.48 s. Call it before JAX starts its
@@ -30,12 +31,14 @@ def keep_freed_memory() -> None:
     the same, and translating at 256 px took 0.75 s instead of 0.64 s.
     """
     libc = ctypes.CDLL(None)
-    if hasattr(libc, "mallopt"):  # not on macOS, which has another allocator
+    # macOS has another allocator.
+    if hasattr(libc, "mallopt") and computes_on_cpu():
         libc.mallopt(M_ARENA_MAX, 1)
         libc.mallopt(M_TRIM_THRESHOLD, -1)  # never
         libc.mallopt(M_MMAP_MAX, 0)
 
 
+@functools.cache
 def may_have_tpu() -> bool:
     """Tell whether a TPU may be in this machine, by what Google made of it."""
     vendors = Path("/sys/bus/pci/devices").glob("*/vendor")
@@ -43,10 +46,13 @@ def may_have_tpu() -> bool:
     return found or any(Path("/dev").glob("accel*"))
 
 
-def expects_cpu() -> bool:
-    """Tell, without starting JAX, whether it will compute on a CPU."""
-    gpus = any(Path("/dev").glob("nvidia[0-9]*")) or Path("/dev/kfd").exists()
-    return jax.config.values["jax_platforms"] == "cpu" or not (gpus or may_have_tpu())
+def computes_on_cpu() -> bool:
+    """Tell whether JAX computes on a CPU, without starting it where there is nothing else."""
+    gpus = any(Path("/dev").glob("nvidia[0-9]*"))
+    gpus |= any(Path("/dev", name).exists() for name in ("kfd", "dxg"))  # of AMD, of Windows
+    if jax.config.values["jax_platforms"] == "cpu" or not (gpus or may_have_tpu()):
+        return True
+    return jax.default_backend() == "cpu"  # the JAX that is installed may know of no accelerator
 
 
 def use_libtpu_without_tpu() -> None:
@@ -63,5 +69,4 @@ def set_up_jax() -> None:
         use_libtpu_without_tpu()
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         jax.config.update("jax_compilation_cache_dir", str(find_cache_dir() / "xla"))
-    if expects_cpu():
-        keep_freed_memory()
+    keep_freed_memory()
