@@ -11,6 +11,10 @@ import jax
 from ugatit_jax.console.cache import find_cache_dir
 
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8  # of glibc's malloc.h
+# Of XLA for CPUs: sums by YNNPACK, as ever, but products of matrices and convolutions by Eigen.
+PRODUCTS_BY_EIGEN: dict[str, str | bool] = {
+    "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"
+}
 # libtpu asks where it runs, and warns where it finds no TPU. The type is any that it knows. Without
 # the last one it refuses to compile while another program has it open.
 LIBTPU_WITHOUT_TPU = {
@@ -53,6 +57,28 @@ def computes_on_cpu() -> bool:
     if jax.config.values["jax_platforms"] == "cpu" or not (gpus or may_have_tpu()):
         return True
     return jax.default_backend() == "cpu"  # the JAX that is installed may know of no accelerator
+
+
+def translating_options(device: jax.Device) -> dict[str, str | bool]:
+    """Return what XLA's compiler is told of a network that runs forward alone, on such a device.
+
+    On a CPU, YNNPACK's products of 256×256 matrices have 60 % of the rate of Eigen's: translating
+    at 256 px takes a fifth less without, at 128 px a quarter. A training step, with its many
+    narrow products, takes longer without.
+    """
+    return PRODUCTS_BY_EIGEN if device.platform == "cpu" and _can_choose_products() else {}
+
+
+@functools.cache
+def _can_choose_products() -> bool:
+    """Tell whether this XLA knows PRODUCTS_BY_EIGEN, which others may not."""
+    with jax.default_device(jax.local_devices(backend="cpu")[0]):
+        program = jax.jit(lambda: 0).lower()
+        try:
+            program.compile(compiler_options=PRODUCTS_BY_EIGEN)
+        except jax.errors.JaxRuntimeError:
+            return False
+    return True
 
 
 def use_libtpu_without_tpu() -> None:

@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
 from ugatit_jax.data import images
+from ugatit_jax.devices.runtime import translating_options
 from ugatit_jax.devices.sharding import (
     AXES,
     gather,
@@ -48,7 +49,10 @@ class MappedTranslation:
         self._method, self._mesh = method, mesh
         # Results lie as the pictures do: what translates back is the same program.
         compiled = functools.partial(
-            jax.jit, static_argnames="direction", out_shardings=over_data(mesh)
+            jax.jit,
+            static_argnames="direction",
+            out_shardings=over_data(mesh),
+            compiler_options=translating_options(mesh.devices.flat[0]),
         )
 
         def mapped(function: Callable[..., Any], direction: str, weights: Any, *arrays: Any) -> Any:
