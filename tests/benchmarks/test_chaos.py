@@ -17,7 +17,7 @@ def test_kills_are_planned_by_the_seed_and_of_all_kinds() -> None:
     assert sorted(kill.phase for kill in kills) == sorted(chaos.PHASES * 4)
 
 
-@pytest.mark.slow  # four starts of the program
+@pytest.mark.thorough  # four starts of the program
 def test_a_training_that_is_killed_is_the_same_and_what_is_not_is_told(tmp_path: Path) -> None:
     trial = Trial("cyclegan", 16, tmp_path)
     straight, killed = tmp_path / "straight", tmp_path / "killed"

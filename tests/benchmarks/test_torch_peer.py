@@ -71,7 +71,7 @@ def run_three_steps(case: str, form: str) -> tuple[Golden, list[dict[str, Any]]]
 
 
 RUNS = [(case, form) for case in ("light", "full") for form in ("plain", "channels_last")]
-RUNS += [pytest.param("light", "compiled", marks=pytest.mark.slow)]
+RUNS += [pytest.param("light", "compiled", marks=pytest.mark.thorough)]
 each_run = pytest.mark.parametrize(("case", "form"), RUNS)
 
 

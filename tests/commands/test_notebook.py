@@ -30,7 +30,7 @@ def test_the_notebook_is_kept_without_what_it_printed() -> None:
     assert code and not any(cell.outputs or cell.execution_count for cell in code)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough  # what its cells do is tested where it lives
 def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     commands = Path(sys.executable).parent  # of this environment, activated or not
     monkeypatch.setenv("PATH", f"{commands}{os.pathsep}{os.environ['PATH']}")

@@ -263,7 +263,7 @@ def test_a_topology_that_libtpu_does_not_know() -> None:
         find_target("v5e:3x5")
 
 
-@pytest.mark.slow
+@pytest.mark.thorough  # it compiles for TPUs, three times
 @pytest.mark.usefixtures("world_of_libtpu")
 def test_a_step_is_compiled_for_tpus_as_the_page_says(
     tmp_path: Path,

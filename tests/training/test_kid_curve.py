@@ -115,6 +115,7 @@ def test_a_resumed_run_goes_on_with_its_points(
     assert kids == pytest.approx({name: points(run)[-1][name]["mean"] for name in kids}, rel=1e-4)
 
 
+@pytest.mark.thorough  # test_train stops runs, and here their points go on
 def test_a_run_that_is_stopped_has_the_points_of_one_that_is_not(
     config: ConfigDict, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,7 +27,7 @@ def losses_of(config: ConfigDict) -> dict[str, np.ndarray]:
     return {name: np.array([record[name] for record in records]) for name in records[0]}
 
 
-@pytest.mark.slow  # it compiles two training steps
+@pytest.mark.thorough  # it compiles two training steps
 def test_losses_in_bfloat16_are_near_those_in_float32(
     tiny_config: Callable[[], ConfigDict],
 ) -> None:

@@ -206,7 +206,7 @@ def test_a_package_that_is_missing_is_told_before_anything_else(
     assert said.out == "" and not (tmp_path / "run").exists()
 
 
-@pytest.mark.slow  # it compiles a training step
+@pytest.mark.thorough  # it compiles two training steps, for what the others say of the parts
 def test_a_training_and_its_second_half(tmp_path: Path, tiny_flags: list[str]) -> None:
     workdir = tmp_path / "run"
     command = [*tiny_flags, "--config.wandb=faces", f"--workdir={workdir}"]

@@ -56,7 +56,7 @@ def scalars_of(workdir: Path) -> list[dict[str, float]]:
     ]
 
 
-@pytest.mark.slow  # two programs that train
+@pytest.mark.thorough  # two programs that train
 def test_it_trains_to_the_same_parameters(
     environment: dict[str, str], tiny_flags: list[str], tmp_path: Path
 ) -> None:
