@@ -4,8 +4,9 @@
 
 SOURCE is U-GAT-IT's PyTorch ….pt, or TensorFlow 1's ….model-N (with .index and .data-… beside each
 other; either will do, too); or one of CycleGAN's PyTorch files, …_net_G_A.pth, with the others
-beside it; or UNIT's or MUNIT's gen_….pt, maybe with dis_….pt beside it; or DRIT's 00999.pth. Which
-it is, and the size of the networks, is told by names and shapes.
+beside it; or UNIT's or MUNIT's gen_….pt, maybe with dis_….pt beside it; or DRIT's 00999.pth; or a
+generator of CartoonGAN, Hayao_net_G_float.pth. Which it is, and the size of the networks, is told
+by names and shapes.
 """
 
 import functools
@@ -34,7 +35,7 @@ from ugatit_jax.console.extras import require
 from ugatit_jax.console.numbers import whole_number
 from ugatit_jax.data.storage import AnyPath, folder_argument, path_argument
 from ugatit_jax.data.torch_file import read_torch_file
-from ugatit_jax.interop import cyclegan, drit, munit, pytorch, tensorflow
+from ugatit_jax.interop import cartoongan, cyclegan, drit, munit, pytorch, tensorflow
 from ugatit_jax.interop.state_dict import is_state_dict
 from ugatit_jax.interop.weights import Weights
 from ugatit_jax.methods import build_method
@@ -104,6 +105,8 @@ def _first_state(config: ConfigDict) -> TrainState:
 
 def _read_pytorch(source: Path, image_size: int | None) -> Weights:
     networks = read_torch_file(source)
+    if cartoongan.is_one(networks):
+        return cartoongan.read_file(source, networks, image_size)
     if munit.is_one(networks):
         return munit.read_files(source, networks, image_size)
     if drit.is_one(networks):
@@ -251,6 +254,8 @@ def _describe(weights: Weights) -> str:
             f"of {model.style_size} numbers, discriminators of {model.discriminator_layers} layers "
             f"at {model.discriminator_scales} scales"
         )
+    if weights.config.method == "cartoongan":
+        return f"CartoonGAN, width {model.base_width}, with a new discriminator"
     if weights.config.method == "cyclegan":
         return (
             f"CycleGAN, width {model.base_width}, {model.residual_blocks} residual blocks, "
@@ -281,7 +286,7 @@ def make_parser() -> Parser:
         metavar="SOURCE",
         help="….pt of U-GAT-IT's PyTorch or ….model-N of its TensorFlow implementation; "
         "…_net_G_A.pth of CycleGAN's, beside its other three files; gen_….pt of UNIT's or MUNIT's; "
-        "00999.pth of DRIT's",
+        "00999.pth of DRIT's; …_net_G_float.pth of CartoonGAN's",
     )
     parser.add_argument("run_dir", type=path_argument, metavar="RUN_DIR", help="a new folder")
     parser.add_argument(
