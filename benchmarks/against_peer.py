@@ -27,7 +27,7 @@ from benchmarks.torch_peer import COMPILED, EAGER, PLAIN, Form, Peer
 from benchmarks.turns import CLOCKS, Run, measure
 from ugatit_jax.config import fields
 from ugatit_jax.console.errors import exit_on_input_error
-from ugatit_jax.devices.runtime import set_up_jax, translating_options
+from ugatit_jax.devices.runtime import forward_options, set_up_jax
 from ugatit_jax.methods import build_method
 from ugatit_jax.models import compute_dtype, minimum_size
 
@@ -87,7 +87,7 @@ def our_translation(shape: Shape) -> Run:
     params = jax.jit(method.generator.init)(jax.random.key(0), x)["params"]
     network: Any = jax.jit(
         functools.partial(method.translate, direction="a2b"),
-        compiler_options=translating_options(jax.devices()[0]),  # as the program compiles it
+        compiler_options=forward_options(jax.devices()[0]),  # as the program compiles it
     )
     return lambda: jax.block_until_ready(network(params, x))
 
@@ -129,7 +129,7 @@ def peer_translation(shape: Shape, form: Form, device: str) -> Run:
 def matrix_product() -> Run:
     """Return a product of float32 matrices, SIDE × SIDE."""
     x, y = jax.random.normal(jax.random.key(0), (2, SIDE, SIDE))
-    product = jax.jit(jnp.matmul, compiler_options=translating_options(jax.devices()[0]))
+    product = jax.jit(jnp.matmul, compiler_options=forward_options(jax.devices()[0]))
     return lambda: jax.block_until_ready(product(x, y))
 
 

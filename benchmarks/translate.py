@@ -28,7 +28,7 @@ from benchmarks.turns import CLOCKS, Run, measure
 from ugatit_jax.config.fields import get_config
 from ugatit_jax.config.records import load_config, save_config
 from ugatit_jax.data.storage import AnyPath
-from ugatit_jax.devices.runtime import set_up_jax, translating_options
+from ugatit_jax.devices.runtime import forward_options, set_up_jax
 from ugatit_jax.inference.translator import Translator
 from ugatit_jax.methods import build_method
 from ugatit_jax.methods.method import weight_shapes
@@ -111,7 +111,7 @@ def our_runs(model: AnyPath, pictures: np.ndarray) -> dict[str, Run]:
     method = build_method(load_config(model / "config.json"))
     network: Any = jax.jit(
         functools.partial(method.translate, direction="a2b"),
-        compiler_options=translating_options(jax.devices()[0]),  # as the program compiles it
+        compiler_options=forward_options(jax.devices()[0]),  # as the program compiles it
     )
     params = jax.tree.map(lambda x: x.addressable_data(0), translator.weights["a2b"])
     batches = [

@@ -3,12 +3,12 @@
 import jax
 import jax.numpy as jnp
 
-from ugatit_jax.devices.runtime import translating_options
+from ugatit_jax.devices.runtime import forward_options
 
 
 def test_products_of_a_translation_are_not_ynnpacks() -> None:
     x = jnp.ones((256, 256))
-    options = translating_options(jax.devices()[0])
+    options = forward_options(jax.devices()[0])
     compiled = [
         jax.jit(jnp.matmul, compiler_options=told).lower(x, x).compile().as_text() or ""
         for told in ({}, options)

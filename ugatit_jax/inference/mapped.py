@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
 from ugatit_jax.data import images
-from ugatit_jax.devices.runtime import translating_options
+from ugatit_jax.devices.runtime import forward_options
 from ugatit_jax.devices.sharding import (
     AXES,
     gather,
@@ -52,7 +52,7 @@ class MappedTranslation:
             jax.jit,
             static_argnames="direction",
             out_shardings=over_data(mesh),
-            compiler_options=translating_options(mesh.devices.flat[0]),
+            compiler_options=forward_options(mesh.devices.flat[0]),
         )
 
         def mapped(function: Callable[..., Any], direction: str, weights: Any, *arrays: Any) -> Any:

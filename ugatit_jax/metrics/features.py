@@ -16,6 +16,7 @@ from ugatit_jax.console.cache import find_cache_dir
 from ugatit_jax.console.errors import InputError
 from ugatit_jax.data.checksums import check_sha256
 from ugatit_jax.data.torch_file import read_torch_file
+from ugatit_jax.devices.runtime import forward_options
 from ugatit_jax.devices.sharding import make_mesh, map_in_batches, place, replicated
 from ugatit_jax.metrics import efficientnet, inception
 
@@ -59,7 +60,9 @@ class FeatureExtractor:
         everywhere = replicated(self._mesh)
         self._params = jax.tree.map(lambda array: place(array, everywhere), params)
 
-        @jax.jit(out_shardings=everywhere)
+        options = forward_options(self._mesh.devices.flat[0])
+
+        @jax.jit(out_shardings=everywhere, compiler_options=options)
         def apply(params: Any, batch: jax.Array) -> Any:
             return network.apply({"params": params}, batch)
 
