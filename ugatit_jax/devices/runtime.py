@@ -64,7 +64,7 @@ def forward_options(device: jax.Device) -> dict[str, str | bool]:
 
     On a CPU, YNNPACK's products of 256×256 matrices have 60 % of the rate of Eigen's. Without them
     translating takes a fifth less at 256 px, a quarter at 128; features come 1.3 times as fast. A
-    training step, with its many narrow products, takes 15 to 30 % longer.
+    training step, with its many narrow products, takes 15 to 35 % longer.
     """
     return PRODUCTS_BY_EIGEN if device.platform == "cpu" and _can_choose_products() else {}
 
