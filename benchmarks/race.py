@@ -30,6 +30,7 @@ from benchmarks.timed_training import (
 from benchmarks.torch_peer import Peer
 from ugatit_jax.console.errors import exit_on_input_error
 from ugatit_jax.data import datasets
+from ugatit_jax.devices.runtime import set_up_jax
 from ugatit_jax.interop.import_weights import read_weights, write_run
 
 CONTESTANTS = {"ours": "ours", "paper": "light", "pytorch": "light"}  # by variant of the config
@@ -67,6 +68,7 @@ def peer_trial(config: ConfigDict) -> Trial:
 
 def train_peer(config: ConfigDict, run_dir: Path) -> None:
     """Train the peer and write what it learned as a run."""
+    set_up_jax()  # which writes it
     peer, batches = peer_of(config), batches_of(config)
     for _ in range(config.train.steps):
         losses = peer.train(next(batches))
