@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ugatit_jax.config.checks import check_config
+from ugatit_jax.config.checks import build_trained
 from ugatit_jax.config.fields import get_config
 from ugatit_jax.console.errors import InputError, in_a_line
 from ugatit_jax.interop.state_dict import (
@@ -23,7 +23,6 @@ from ugatit_jax.interop.state_dict import (
     with_biases,
 )
 from ugatit_jax.interop.weights import Weights
-from ugatit_jax.methods import build_method
 from ugatit_jax.methods.method import Params, shapes
 
 BLOCKS = 8
@@ -47,13 +46,13 @@ def read_file(source: Path, state_dict: StateDict, image_size: int | None) -> We
     try:
         config.model.base_width = outputs(state_dict, "conv01_1.weight")
         config.model.residual_blocks = BLOCKS
-        check_config(config, device_count=1)
-        method = build_method(config)
-        expected, _ = shapes(method)
-        names = generator_names()
+        # Not all that a training needs: to translate takes no network that compares contents.
+        method, (expected, _) = build_trained(config, source, shapes)
         generator = import_network(
-            state_dict, names, expected["generators"]["a2b"], layouts=TRANSPOSED
+            state_dict, generator_names(), expected["generators"]["a2b"], layouts=TRANSPOSED
         )
+    except InputError:
+        raise
     except ValueError as error:
         raise InputError(f"{source} does not fit: {in_a_line(error)}") from None
     generator = jax.tree.map(lambda x: np.asarray(x, np.float32), generator)
