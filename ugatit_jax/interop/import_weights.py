@@ -35,6 +35,7 @@ from ugatit_jax.console.extras import require
 from ugatit_jax.console.numbers import whole_number
 from ugatit_jax.data.storage import AnyPath, folder_argument, path_argument
 from ugatit_jax.data.torch_file import read_torch_file
+from ugatit_jax.devices.runtime import set_up_jax
 from ugatit_jax.interop import cartoongan, cyclegan, drit, munit, pytorch, tensorflow
 from ugatit_jax.interop.state_dict import is_state_dict
 from ugatit_jax.interop.weights import Weights
@@ -302,6 +303,7 @@ def make_parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     args = make_parser().parse_args(argv)
+    set_up_jax()
     weights = read_weights(args.source, args.image_size)
     write_run(args.run_dir, weights)
     print(f"{args.run_dir}: step {weights.step}; {_describe(weights)}")
