@@ -24,6 +24,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.step import set_up_step
 from benchmarks.torch_peer import COMPILED, EAGER, PLAIN, Form, Peer
+from benchmarks.translate import bare_network
 from benchmarks.turns import CLOCKS, Run, measure
 from ugatit_jax.config import fields
 from ugatit_jax.console.errors import exit_on_input_error
@@ -85,10 +86,7 @@ def our_translation(shape: Shape) -> Run:
     method: Any = build_method(config_of(shape))
     x = jnp.asarray(pictures_of(shape)["a"], jnp.float32) / 127.5 - 1
     params = jax.jit(method.generator.init)(jax.random.key(0), x)["params"]
-    network: Any = jax.jit(
-        functools.partial(method.translate, direction="a2b"),
-        compiler_options=forward_options(jax.devices()[0]),  # as the program compiles it
-    )
+    network = bare_network(method)
     return lambda: jax.block_until_ready(network(params, x))
 
 

@@ -68,7 +68,6 @@ def peer_trial(config: ConfigDict) -> Trial:
 
 def train_peer(config: ConfigDict, run_dir: Path) -> None:
     """Train the peer and write what it learned as a run."""
-    set_up_jax()  # which writes it
     peer, batches = peer_of(config), batches_of(config)
     for _ in range(config.train.steps):
         losses = peer.train(next(batches))
@@ -76,6 +75,7 @@ def train_peer(config: ConfigDict, run_dir: Path) -> None:
         raise FloatingPointError("a loss of the peer is no longer finite")
     file = run_dir.with_name(f"{run_dir.name}_params_{config.train.steps:07d}.pt")
     torch.save({name: network.state_dict() for name, network in peer.networks.items()}, file)
+    set_up_jax()  # not before: it keeps freed memory, which is ours to do and not the peer's
     write_run(run_dir, read_weights(file, config.data.image_size[0]))
 
 

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from ugatit_jax.data.storage import AnyPath
 from ugatit_jax.devices.runtime import forward_options, set_up_jax
 from ugatit_jax.inference.translator import Translator
 from ugatit_jax.methods import build_method
-from ugatit_jax.methods.method import weight_shapes
+from ugatit_jax.methods.method import Method, weight_shapes
 from ugatit_jax.methods.state import TrainState
 from ugatit_jax.runs.checkpoints import open_checkpoints, restore_weights, save
 from ugatit_jax.runs.trained import model_argument
@@ -105,14 +105,19 @@ def onnx_runs(model: AnyPath, pictures: np.ndarray) -> dict[str, Run]:
     return {name: functools.partial(translate, session) for name, session in sessions.items()}
 
 
+def bare_network(method: Method) -> Callable[..., Any]:
+    """Return the translation a2b, (parameters, pictures) → …, as the program compiles it."""
+    return jax.jit(
+        functools.partial(method.translate, direction="a2b"),
+        compiler_options=forward_options(jax.devices()[0]),
+    )
+
+
 def our_runs(model: AnyPath, pictures: np.ndarray) -> dict[str, Run]:
     """Return the translator, and the bare network with batches of up to eight; by their rows."""
     translator = Translator.load(model)
     method = build_method(load_config(model / "config.json"))
-    network: Any = jax.jit(
-        functools.partial(method.translate, direction="a2b"),
-        compiler_options=forward_options(jax.devices()[0]),  # as the program compiles it
-    )
+    network = bare_network(method)
     params = jax.tree.map(lambda x: x.addressable_data(0), translator.weights["a2b"])
     batches = [
         jnp.asarray(pictures[i : i + 8], jnp.float32) / 127.5 - 1

@@ -1,4 +1,4 @@
-"""What a command line sets up before JAX compiles anything."""
+"""What a command line sets up before JAX compiles anything, and what XLA's compiler is told."""
 
 import ctypes
 import functools
