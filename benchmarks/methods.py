@@ -1,7 +1,9 @@
-"""Train all methods for the same minutes, score all of them, and show what they make of a picture.
+r"""Train all methods for the same minutes, score all of them, and show what they make of a picture.
 
     python -m benchmarks.methods --minutes 20 --out runs/methods
     python -m benchmarks.methods --methods ugatit,cyclegan --data cats dogs --out runs/pets
+    python -m benchmarks.methods --config configs/ablation.py --minutes 6 --out runs/rows \
+        --methods adalin,in,no_cam,adalin+model.mlp_pool=4
 
 Each as `timed_training.py` does it, with the config's own settings for the method, and then
 `ugatit_jax.compare` of all: DIR/comparison.md has the tables, DIR/comparison.html the same test
@@ -10,18 +12,15 @@ picture of theirs is kept for the test.
 """
 
 import argparse
-import functools
 from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.timed_training import (
+    Contest,
     HelpFormatter,
     add_arguments,
-    compare_all,
     config_of,
     our_trial,
-    train_all,
-    train_for,
     train_ours,
 )
 from ugatit_jax.console.errors import InputError, exit_on_input_error
@@ -36,31 +35,28 @@ def main() -> None:
     """Train, and compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     add_arguments(parser, minutes=20.0, seeds=[0])
-    parser.add_argument("--methods", default=",".join(METHODS), help="variants of the config")
+    parser.add_argument(
+        "--methods", default=",".join(METHODS), help="variants of the config, +FIELD=VALUE"
+    )
     parser.add_argument("--data", type=Path, nargs=2, metavar=("A", "B"), help="folders instead")
     args = parser.parse_args()
     fields = list(args.set)
     if args.data:
         fields.append(f"data.source={args.out / 'data'}")
-    if args.one:
-        return train_one(args, fields, args.one[0], int(args.one[1]))
     names = args.methods.split(",")
-    configs = {name: config_of(f"{args.config}:{name}", 0, fields) for name in names}
+    told = {name: name.split("+") for name in names}
+    arms = {name: (f"{args.config}:{it[0]}", [*fields, *it[1:]]) for name, it in told.items()}
+    configs = {name: config_of(arm[0], 0, arm[1]) for name, arm in arms.items()}
     if args.data:
         split(args.data, args.out / "data")
-    runs = train_all("benchmarks.methods", names, args.seeds, args.out)
-    compare_all(runs, configs[names[0]].data.source, args.out)
-    return None
 
+    def train(name: str, seed: int, steps: int, run_dir: Path) -> None:
+        experiment, with_fields = arms[name]
+        train_ours(experiment, seed, steps, with_fields, run_dir)
 
-def train_one(args: argparse.Namespace, fields: Sequence[str], method: str, seed: int) -> None:
-    """Train one method for the minutes."""
-    experiment = f"{args.config}:{method}"
-    config = config_of(experiment, seed, fields)
-    run_dir = args.out / f"{method}-{seed}"
-    train = functools.partial(train_ours, experiment, config, fields, run_dir)
-    train_for(
-        args.minutes, args.clock, config, run_dir, functools.partial(our_trial, config), train
+    source = configs[names[0]].data.source
+    Contest("benchmarks.methods", names, lambda name: our_trial(configs[name]), train, source).hold(
+        args
     )
 
 

@@ -8,7 +8,6 @@ input pipeline. Its weights then become a run like the others.
 """
 
 import argparse
-import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,14 +16,12 @@ import torch
 from ml_collections import ConfigDict
 
 from benchmarks.timed_training import (
+    Contest,
     HelpFormatter,
     Trial,
     add_arguments,
-    compare_all,
     config_of,
     our_trial,
-    train_all,
-    train_for,
     train_ours,
 )
 from benchmarks.torch_peer import Peer
@@ -66,14 +63,15 @@ def peer_trial(config: ConfigDict) -> Trial:
     return Trial({"": lambda: peer.train(next(batches))}, lambda step: "")
 
 
-def train_peer(config: ConfigDict, run_dir: Path) -> None:
-    """Train the peer and write what it learned as a run."""
+def train_peer(config: ConfigDict, steps: int, run_dir: Path) -> None:
+    """Train the peer for so many steps, and write what it learned as a run."""
+    config.train.steps = steps
     peer, batches = peer_of(config), batches_of(config)
-    for _ in range(config.train.steps):
+    for _ in range(steps):
         losses = peer.train(next(batches))
     if not all(torch.isfinite(loss) for loss in losses.values()):
         raise FloatingPointError("a loss of the peer is no longer finite")
-    file = run_dir.with_name(f"{run_dir.name}_params_{config.train.steps:07d}.pt")
+    file = run_dir.with_name(f"{run_dir.name}_params_{steps:07d}.pt")
     torch.save({name: network.state_dict() for name, network in peer.networks.items()}, file)
     set_up_jax()  # not before: it keeps freed memory, which is ours to do and not the peer's
     write_run(run_dir, read_weights(file, config.data.image_size[0]))
@@ -85,25 +83,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     add_arguments(parser, minutes=30.0, seeds=[0, 1, 2])
     args = parser.parse_args()
-    if args.one:
-        return train_one(args, args.one[0], int(args.one[1]))
-    source = config_of(args.config, 0, args.set).data.source
-    runs = train_all("benchmarks.race", list(CONTESTANTS), args.seeds, args.out)
-    compare_all(runs, source, args.out)
-    return None
+    experiments = {name: f"{args.config}:{word}" for name, word in CONTESTANTS.items()}
+    configs = {name: config_of(it, 0, args.set) for name, it in experiments.items()}
 
+    def trial(name: str) -> Trial:
+        return (peer_trial if name == "pytorch" else our_trial)(configs[name])
 
-def train_one(args: argparse.Namespace, contestant: str, seed: int) -> None:
-    """Train one contestant for the minutes."""
-    experiment = f"{args.config}:{CONTESTANTS[contestant]}"
-    config = config_of(experiment, seed, args.set)
-    run_dir = args.out / f"{contestant}-{seed}"
-    if contestant == "pytorch":
-        trial, train = peer_trial, functools.partial(train_peer, config, run_dir)
-    else:
-        trial = our_trial
-        train = functools.partial(train_ours, experiment, config, args.set, run_dir)
-    train_for(args.minutes, args.clock, config, run_dir, functools.partial(trial, config), train)
+    def train(name: str, seed: int, steps: int, run_dir: Path) -> None:
+        if name == "pytorch":
+            train_peer(config_of(experiments[name], seed, args.set), steps, run_dir)
+        else:
+            train_ours(experiments[name], seed, steps, args.set, run_dir)
+
+    source = configs["ours"].data.source
+    Contest("benchmarks.race", list(CONTESTANTS), trial, train, source).hold(args)
 
 
 if __name__ == "__main__":

@@ -1,28 +1,30 @@
 """Trainings that all take the same minutes, one after the other, and one comparison of all.
 
-How many steps fit into the minutes is measured before each training, so that its learning rate
-falls to 0 within them. Each is a process of its own, as in life; what is there already is not
-trained again.
+How many steps the minutes have room for is measured before all of them, in turns, so that what
+else the machine does falls on all alike and each learning rate falls to 0 within its steps. Each
+training is a process of its own, as in life; what is there is neither tried nor trained again.
 """
 
 import argparse
 import json
+import math
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 from ml_collections import ConfigDict
 
-from benchmarks.turns import CLOCKS
+from benchmarks.turns import CLOCKS, Run, measure
 from ugatit_jax.config.flags import load_experiment, override
 from ugatit_jax.console.errors import InputError
 
-TRIAL = 30  # steps
-FIRST = 3  # of them, which compile and warm up
+TRIED = 27  # steps of each
+FIRST = 3  # before them, which compile and warm up
+CHECKPOINTS = 5  # of each training, by which one sees ρ move
 
 
 class Took(NamedTuple):
@@ -32,11 +34,47 @@ class Took(NamedTuple):
     minutes: float
     steps_per_second: float
 
+    @staticmethod
+    def file(run_dir: Path) -> Path:
+        """Return where it is written down."""
+        return run_dir.with_name(f"{run_dir.name}.json")
+
     @classmethod
     def of(cls, run_dir: Path) -> "Took | None":
         """Read it, or return None where the training was not finished."""
-        file = run_dir.with_suffix(".json")
+        file = cls.file(run_dir)
         return cls(**json.loads(file.read_text())) if file.exists() else None
+
+
+class Trial(NamedTuple):
+    """What is tried before the trainings: functions that do one step, by phase of the method.
+
+    phase: the phase of a step, from 0.
+    """
+
+    steps: dict[str, Run]
+    phase: Callable[[int], str]
+
+    def steps_of(self, costs: Mapping[str, float], seconds: float) -> int:
+        """Return how many steps, of whatever phases are their turn, take so many seconds.
+
+        costs: the seconds of a step, by phase.
+        """
+        count = 0
+        while (seconds := seconds - costs[self.phase(count)]) >= 0:
+            count += 1
+        return count
+
+
+def steps_within(trials: Mapping[str, Trial], seconds: float, clock: str) -> dict[str, int]:
+    """Return for each how many steps it does in so many seconds, by one of CLOCKS."""
+    names = {f"{name} {phase}": (name, phase) for name, it in trials.items() for phase in it.steps}
+    runs = {key: trials[name].steps[phase] for key, (name, phase) in names.items()}
+    costs: dict[str, dict[str, float]] = {name: {} for name in trials}
+    for key, times in measure(runs, TRIED, CLOCKS[clock], FIRST).items():
+        name, phase = names[key]
+        costs[name][phase] = float(times.mean())
+    return {name: max(2, it.steps_of(costs[name], seconds)) for name, it in trials.items()}
 
 
 def add_arguments(parser: argparse.ArgumentParser, minutes: float, seeds: Sequence[int]) -> None:
@@ -49,6 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser, minutes: float, seeds: Sequen
     parser.add_argument("--seeds", type=int, nargs="+", default=seeds)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     parser.add_argument("--set", nargs="*", default=[], metavar="FIELD=VALUE", help="of all")
+    parser.add_argument("--try", nargs="+", dest="tried", help=argparse.SUPPRESS)
     parser.add_argument("--one", nargs=2, metavar=("NAME", "SEED"), help=argparse.SUPPRESS)
 
 
@@ -62,34 +101,6 @@ def config_of(experiment: str, seed: int, fields: Sequence[str]) -> ConfigDict:
             raise InputError(f"--set {field}: say FIELD=VALUE")
         override(config, name, value)
     return config
-
-
-def seconds_of(step: Callable[[], object], clock: str) -> float:
-    """Return the seconds, by one of CLOCKS, of a function that does one step, by a trial."""
-    times = []
-    for _ in range(TRIAL):
-        since = CLOCKS[clock]()
-        step()
-        times.append(CLOCKS[clock]() - since)
-    return float(np.mean(times[FIRST:]))
-
-
-class Trial(NamedTuple):
-    """What is tried before a training: a function that does one step, by phase of the method.
-
-    phase: the phase of a step, from 0.
-    """
-
-    steps: dict[str, Callable[[], object]]
-    phase: Callable[[int], str]
-
-    def steps_within(self, seconds: float, clock: str) -> int:
-        """Return how many steps, of whatever phases are their turn, take so long."""
-        cost = {phase: seconds_of(step, clock) for phase, step in self.steps.items()}
-        count = 0
-        while (seconds := seconds - cost[self.phase(count)]) >= 0:
-            count += 1
-        return count
 
 
 def our_trial(config: ConfigDict) -> Trial:
@@ -115,66 +126,84 @@ def our_trial(config: ConfigDict) -> Trial:
     return Trial({phase: of_phase(phase) for phase in method.phases}, method.phase)
 
 
-def train_ours(experiment: str, config: ConfigDict, fields: Sequence[str], run_dir: Path) -> None:
+def train_ours(
+    experiment: str, seed: int, steps: int, fields: Sequence[str], run_dir: Path
+) -> None:
     """Train by the program's own command, without what only people look at."""
-    flags = [*fields, f"seed={config.seed}", f"train.steps={config.train.steps}"]
-    flags += ["samples.every=0", "eval.every=0", f"checkpoint.every={config.train.steps}"]
+    flags = [*fields, f"seed={seed}", f"train.steps={steps}", "samples.every=0", "eval.every=0"]
+    every = math.ceil(steps / CHECKPOINTS)
+    flags += [f"checkpoint.every={every}", f"checkpoint.keep={CHECKPOINTS}"]
     command = [sys.executable, "-m", "ugatit_jax.main", f"--config={experiment}"]
     command += [f"--workdir={run_dir}", *(f"--config.{flag}" for flag in flags)]
     if subprocess.run(command).returncode:
         raise InputError(f"{run_dir} could not be trained, as it said above")
 
 
-def train_for(
-    minutes: float,
-    clock: str,
-    config: ConfigDict,
-    run_dir: Path,
-    trial: Callable[[], Trial],
-    train: Callable[[], None],
-) -> None:
-    """Train once, and write down what it took.
+@dataclass(frozen=True)
+class Contest:
+    """Names, and how each is tried and trained.
 
-    trial: makes the trial that says how many steps the minutes have room for. train: trains for
-    `config.train.steps`, which this sets, into `run_dir`.
+    module: the program, 'python -m MODULE', whose processes train. trial: (name) → its trial.
+    train: (name, seed, steps, folder) trains it for so many steps, into a folder that it makes.
+    source: of the pictures that all are scored with.
     """
-    steps = config.train.steps = max(2, trial().steps_within(60 * minutes, clock))
-    print(f"{run_dir}: {steps} steps", flush=True)
-    since = time.perf_counter()
-    train()
-    took = Took(steps, (time.perf_counter() - since) / 60, steps / (60 * minutes))
-    run_dir.with_suffix(".json").write_text(json.dumps(took._asdict()) + "\n")
+
+    module: str
+    names: Sequence[str]
+    trial: Callable[[str], Trial]
+    train: Callable[[str, int, int, Path], None]
+    source: str
+
+    def hold(self, args: argparse.Namespace) -> None:
+        """Try all, train each for the minutes with each seed, and lay all side by side."""
+        if args.tried:
+            trials = {name: self.trial(name) for name in args.tried}
+            return self._write(args, steps_within(trials, 60 * args.minutes, args.clock))
+        if args.one:
+            return self._train_one(args, args.one[0], int(args.one[1]))
+        args.out.mkdir(parents=True, exist_ok=True)
+        untried = [name for name in self.names if name not in self._steps(args)]
+        if untried:
+            self._start(args.out, "--try", *untried)
+        runs = {(n, seed): args.out / f"{n}-{seed}" for seed in args.seeds for n in self.names}
+        for (name, seed), run_dir in runs.items():
+            if Took.of(run_dir) is None:
+                self._start(run_dir, "--one", name, str(seed))
+        return compare_all(list(runs.values()), self.source, args.out)
+
+    def _steps(self, args: argparse.Namespace) -> dict[str, int]:
+        """Return the steps of all that were tried."""
+        file = args.out / "steps.json"
+        return json.loads(file.read_text()) if file.exists() else {}
+
+    def _write(self, args: argparse.Namespace, steps: Mapping[str, int]) -> None:
+        print(f"{args.minutes:g} minutes have room for so many steps: {steps}", flush=True)
+        (args.out / "steps.json").write_text(json.dumps({**self._steps(args), **steps}) + "\n")
+
+    def _start(self, what: Path, *more: str) -> None:
+        """Run this program again, with the same arguments and more."""
+        if subprocess.run([sys.executable, "-m", self.module, *sys.argv[1:], *more]).returncode:
+            raise InputError(f"{what} could not be trained, as it said above")
+
+    def _train_one(self, args: argparse.Namespace, name: str, seed: int) -> None:
+        """Train once, and write down what it took."""
+        steps, run_dir = self._steps(args)[name], args.out / f"{name}-{seed}"
+        print(f"{run_dir}: {steps} steps", flush=True)
+        since = time.perf_counter()
+        self.train(name, seed, steps, run_dir)
+        took = Took(steps, (time.perf_counter() - since) / 60, steps / (60 * args.minutes))
+        Took.file(run_dir).write_text(json.dumps(took._asdict()) + "\n")
 
 
-def train_all(
-    module: str, names: Sequence[str], seeds: Sequence[int], out: Path
-) -> dict[str, list[Path]]:
-    """Run 'python -m MODULE … --one NAME SEED' for each that is not there; returns all by name.
-
-    The other arguments are this program's own.
-    """
-    out.mkdir(parents=True, exist_ok=True)
-    runs: dict[str, list[Path]] = {name: [] for name in names}
-    for seed in seeds:
-        for name in names:
-            runs[name].append(out / f"{name}-{seed}")
-            if Took.of(runs[name][-1]) is None:
-                this = [sys.executable, "-m", module, *sys.argv[1:], "--one", name, str(seed)]
-                if subprocess.run(this).returncode:
-                    raise InputError(f"{runs[name][-1]} could not be trained, as it said above")
-    return runs
-
-
-def compare_all(runs: Mapping[str, Sequence[Path]], source: str, out: Path) -> None:
+def compare_all(runs: Sequence[Path], source: str, out: Path) -> None:
     """Lay all runs side by side, with the speed of each, into `out`."""
     from ugatit_jax.comparison.compare_runs import compare
     from ugatit_jax.devices.runtime import set_up_jax
 
     set_up_jax()
-    everything = [run for of_one in runs.values() for run in of_one]
-    took = {run.name: Took.of(run) for run in everything}
+    took = {run.name: Took.of(run) for run in runs}
     speed = {name: {"steps/s": x.steps_per_second} for name, x in took.items() if x}
-    print(compare(everything, out, speed, data=source))
+    print(compare(runs, out, speed, data=source))
     print(f"page: {out / 'comparison.html'}")
 
 

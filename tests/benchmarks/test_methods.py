@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.methods import split
-from benchmarks.timed_training import CLOCKS, Trial, config_of
+from benchmarks.timed_training import CLOCKS, Took, Trial, config_of, steps_within
 from ugatit_jax.console.errors import InputError
 from ugatit_jax.data.datasets import open_dataset
 
@@ -41,7 +41,7 @@ def test_the_first_steps_of_a_trial_do_not_count(monkeypatch: pytest.MonkeyPatch
         clock[0] += 50 if len(steps) <= 3 else 0.25
 
     trial = Trial({"only": step}, lambda step: "only")
-    assert trial.steps_within(10.1, "wall") == 40
+    assert steps_within({"one": trial}, 10.1, "wall") == {"one": 40}
 
 
 def test_steps_of_all_phases_share_the_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,8 +51,28 @@ def test_steps_of_all_phases_share_the_minutes(monkeypatch: pytest.MonkeyPatch) 
     def taking(seconds: float) -> Callable[[], None]:
         return lambda: clock.__setitem__(0, clock[0] + seconds)
 
-    trial = Trial({"cheap": taking(0.5), "dear": taking(2)}, lambda i: ["cheap", "dear"][i >= 8])
-    assert trial.steps_within(11, "cpu") == 8 + 3
+    two = Trial({"cheap": taking(0.5), "dear": taking(2)}, lambda i: ["cheap", "dear"][i >= 8])
+    one = Trial({"dear": taking(4)}, lambda i: "dear")
+    assert steps_within({"two": two, "one": one}, 11, "cpu") == {"two": 8 + 3, "one": 2}
+
+
+def test_a_machine_that_gets_slower_takes_from_all_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, pace = [0.0], [1.0]
+    monkeypatch.setitem(CLOCKS, "wall", lambda: clock[0])
+
+    def step() -> None:
+        pace[0] *= 1.01
+        clock[0] += pace[0]
+
+    trials = {name: Trial({"": step}, lambda i: "") for name in ("first", "second", "third")}
+    counts = steps_within(trials, 1000, "wall").values()
+    assert max(counts) <= 1.03 * min(counts)
+
+
+def test_what_a_training_took_is_its_own(tmp_path: Path) -> None:
+    runs = [tmp_path / f"adalin+model.mlp_pool={pool}-0" for pool in (4, 8)]
+    Took.file(runs[0]).write_text('{"steps": 3, "minutes": 1.5, "steps_per_second": 0.5}')
+    assert [Took.of(run) for run in runs] == [Took(3, 1.5, 0.5), None]
 
 
 def test_a_field_without_a_value_is_told() -> None:

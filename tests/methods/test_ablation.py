@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 from steps import creator, plain_step
 
 from ugatit_jax import translate
+from ugatit_jax.config.checks import check_config
 from ugatit_jax.config.fields import get_config
 from ugatit_jax.config.flags import load_experiment
 from ugatit_jax.console.errors import InputError
@@ -198,3 +199,18 @@ def test_the_config_of_a_row_differs_in_that_row_alone(row: str) -> None:
         assert config[section][name] == value
         first[section][name] = value
     assert config == first and config["loss"]["cam"] == 1000
+
+
+def test_what_the_mlp_sees_has_to_fit_the_map() -> None:
+    config = get_config("light")
+    config.model.mlp_pool = 8
+    method: Any = check_config(config, 1)
+    assert method.generator.mlp_pool == 8 and not method.any_size and not method.split
+    found, _ = shapes(method)
+    assert found["generators"]["a2b"]["mlp"]["fc_0"]["kernel"].shape == (8 * 8 * 256, 256)
+    config.model.mlp_pool = 3
+    with pytest.raises(InputError, match=r"mlp_pool is 3, which does not divide .* 64 and 64: "):
+        check_config(config, 1)
+    config.model.mlp_pool, config.model.light = 8, False
+    with pytest.raises(InputError, match=r"full generators see the whole map; say --config.model."):
+        check_config(config, 1)

@@ -17,6 +17,7 @@ from ugatit_jax.config import fields
 from ugatit_jax.interop import pytorch
 from ugatit_jax.methods import build_method
 from ugatit_jax.models import REMAT, Generator, layers, minimum_size, normalization
+from ugatit_jax.models.generator import means
 
 FULL_SIZE = json.loads((DATA / "pt_fullsize_shapes.json").read_text())
 
@@ -83,6 +84,23 @@ def test_rectangular_pictures(variant, size):
     assert out.heatmap.shape == (2, size[0] // 4, size[1] // 4)
     fan_in = variables["params"]["mlp"]["fc_0"]["kernel"].shape[0]
     assert fan_in == 32 * (1 if variant == "light" else size[0] // 4 * size[1] // 4)
+
+
+def test_a_light_generator_that_sees_every_part_of_the_map_is_the_full_one() -> None:
+    x = np.random.default_rng(0).uniform(-1, 1, (2, 16, 24, 3)).astype(np.float32)
+    full = Generator(base_width=4, residual_blocks=1)
+    params = full.init(jax.random.key(0), x[:, :, :16])["params"]
+    light = full.clone(light=True, mlp_pool=4)
+    assert light.apply({"params": params}, x[:, :, :16]).image.tolist() == (
+        full.apply({"params": params}, x[:, :, :16]).image.tolist()
+    )
+    assert not light.any_size and full.full and not light.full
+    features = np.random.default_rng(1).normal(size=(2, 4, 6, 3)).astype(np.float32)
+    of_torch = torch.nn.functional.adaptive_avg_pool2d(
+        torch.tensor(features.transpose(0, 3, 1, 2)), (2, 2)
+    )
+    expected = of_torch.numpy().transpose(0, 2, 3, 1).reshape(2, -1)
+    np.testing.assert_allclose(means(jnp.asarray(features), 2), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("depth", [3, 5, 7])

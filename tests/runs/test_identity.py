@@ -29,6 +29,7 @@ OTHERS: dict[str, Any] = {
     "log_every": 2,
     "wandb": "faces",
     "model.light": False,
+    "model.mlp_pool": 2,
     "model.base_width": 8,
     "model.residual_blocks": 2,
     "model.local_layers": 4,

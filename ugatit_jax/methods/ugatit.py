@@ -96,6 +96,7 @@ class UGATIT(Method):
         generator = rematerialized(Generator, remat)(
             residual_blocks=model.residual_blocks,
             light=model.light,
+            mlp_pool=model.mlp_pool,
             skip=model.skip,
             split_over="model" if mapped else None,
             **common,
@@ -116,13 +117,16 @@ class UGATIT(Method):
 
     @property
     def any_size(self) -> bool:  # type: ignore[override]
-        """The first dense layer of full generators follows the size; light ones take any."""
+        """The first dense layer of full generators follows the size; light ones take any.
+
+        Unless it sees more than one mean: where these lie is then part of what it learned.
+        """
         return self.generator.any_size
 
     @property
     def lighter(self) -> dict[str, Any]:  # type: ignore[override]
         """Light generators, where there is a first dense layer to do without."""
-        return {} if self.generator.any_size else ugatit_fields.VARIANTS["light"]
+        return ugatit_fields.VARIANTS["light"] if self.generator.full else {}
 
     @property
     def looks(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -193,7 +197,7 @@ class UGATIT(Method):
     @property
     def split(self) -> dict[tuple[str, ...], int]:
         """The first dense layer of full generators, which has 96 % of their weights."""
-        if self.generator.any_size:
+        if not self.generator.full:
             return {}
         height, width = self.image_size
         rows = height // 4 * (width // 4) * 4 * self.generator.base_width

@@ -21,7 +21,7 @@ from ugatit_jax.models import (
 # parameters mean.
 _BESIDE = {"model.initializer", "model.rho_start", "model.flatten", "model.soft_threshold"}
 _RULES = (
-    rules.at_least_one("model.base_width", "model.residual_blocks"),
+    rules.at_least_one("model.base_width", "model.residual_blocks", "model.mlp_pool"),
     rules.not_negative(*(f"loss.{term}" for term in ("adversarial", "cycle", "identity", "cam"))),
     rules.not_negative("loss.penalty"),
     rules.one_of("loss.kind", KINDS),
@@ -41,6 +41,17 @@ def check(config: ConfigDict) -> None:
     """Raise `InputError` for the first field whose value cannot work."""
     rules.check(config, _RULES)
     size = tuple(config.data.image_size)
+    pool = config.model.mlp_pool
+    if pool > 1 and not config.model.light:
+        raise InputError(
+            f"config.model.mlp_pool is {pool}, and full generators see the whole map; say "
+            "--config.model.light=True, or leave it at 1"
+        )
+    if any(side // 4 % pool for side in size):
+        raise InputError(
+            f"config.model.mlp_pool is {pool}, which does not divide the sides of the map, "
+            f"{size[0] // 4} and {size[1] // 4}: a quarter of config.data.image_size"
+        )
     for scale in ("local", "global"):
         layers = config.model[f"{scale}_layers"]
         if min(size) < minimum_size(layers):

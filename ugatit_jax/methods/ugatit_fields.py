@@ -6,6 +6,9 @@ FIELDS: dict[str, Any] = {
     # How gamma and beta of AdaLIN are computed: from the flattened feature map (full, False) or
     # from its spatial mean (light, True), which has 4 % of the parameters and takes any image size.
     "model.light": False,
+    # Light ones in between: they see the map's means over so many parts along each side. 1: its
+    # mean, as the authors have it. The map has a quarter of the picture's side.
+    "model.mlp_pool": 1,
     # Channels after the first convolution, of generators and discriminators. Paper: 64.
     "model.base_width": 64,
     # Residual blocks in the encoder, and again in the decoder. Paper: 4.

@@ -40,6 +40,16 @@ SKIPS: dict[str, Callable[[Array], Array | None]] = {
 }
 
 
+def means(x: Array, side: int) -> Array:
+    """Return x [N, H, W, C] as its means over side × side equal parts, [N, side² C].
+
+    `side` divides H and W.
+    """
+    n, height, width, channels = x.shape
+    parts = x.reshape(n, side, height // side, side, width // side, channels)
+    return parts.mean((2, 4)).reshape(n, side * side * channels)
+
+
 def soft_threshold(change: Array, threshold: float) -> Array:
     """Bring a change of pictures nearer to 0 by a threshold, but not beyond 0.
 
@@ -70,6 +80,7 @@ class Generator(nn.Module):
     base_width: int = 64
     residual_blocks: int = 4
     light: bool = False
+    mlp_pool: int = 1  # of light ones: the side of the map of means that the MLP sees
     conventions: Conventions = Conventions()
     kernel_init: Initializer = nn.initializers.normal(0.02)
     dtype: DTypeLike = jnp.float32
@@ -84,9 +95,14 @@ class Generator(nn.Module):
         return DECODER_FORMS[self.conventions.decoder_norm].adaptive
 
     @property
+    def full(self) -> bool:
+        """Whether gamma and beta come from the whole map: most of its weights, of one size."""
+        return self.adaptive and not self.light
+
+    @property
     def any_size(self) -> bool:
         """Whether it takes pictures of any size, and not only those it was initialised with."""
-        return self.light or not self.adaptive
+        return (self.light and self.mlp_pool == 1) or not self.adaptive
 
     @nn.compact
     def __call__(self, x: Array) -> Translation:
@@ -115,8 +131,9 @@ class Generator(nn.Module):
             )
             x, cam_logits, heatmap = attend(x)
         if self.adaptive:
+            pool = self.mlp_pool if self.light else 0
             style = StyleMLP(
-                self.light, use_bias, self.kernel_init, self.dtype, self.split_over, name="mlp"
+                pool, use_bias, self.kernel_init, self.dtype, self.split_over, name="mlp"
             )(x)
 
         block = ResidualBlock(conv, conventions, DecoderNorm, parent=None)
@@ -138,7 +155,7 @@ class Generator(nn.Module):
 class StyleMLP(nn.Module):
     """Compute gamma and beta of AdaLIN or AdaIN from the (attended) features."""
 
-    light: bool
+    pool: int  # the side of the map of means that the first layer sees; 0: the whole map
     use_bias: bool
     kernel_init: Initializer
     dtype: DTypeLike
@@ -155,8 +172,8 @@ class StyleMLP(nn.Module):
         }
         precision = precision_of(jnp.zeros((), self.dtype))
         dense = functools.partial(nn.Dense, precision=precision, **fields)
-        if self.light:
-            x = dense(name="fc_0")(x.mean((1, 2)))
+        if self.pool:
+            x = dense(name="fc_0")(means(x, self.pool))
         else:  # 268 million weights at 256 px, 96 % of all
             first = RowParallelDense(**fields, split_over=self.split_over, name="fc_0")
             x = first(x.reshape(x.shape[0], -1))
