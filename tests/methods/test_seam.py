@@ -36,9 +36,11 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module", autouse=True)
 def methods(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The toy, and the method of docs/methods.md, beside the others."""
+    """The toy, and the method of docs/new_method.md, beside the others."""
     folder = tmp_path_factory.mktemp("methods")
-    code = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "methods.md").read_text(), re.DOTALL)
+    code = re.findall(
+        r"```python\n(.*?)```", (ROOT / "docs" / "new_method.md").read_text(), re.DOTALL
+    )
     (folder / "documented_method.py").write_text(code[0])
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(folder)

@@ -1,8 +1,8 @@
 """The figures of the paper's tables: KID×100 and its ±, to stand beside ours.
 
 They are means of two KIDs, to the target and to the source, by Inception's features, ± the standard
-error over blocks: (KID_target + KID_source) / 2 (docs/methods.md). Source: arXiv 1907.10830, tables
-1 and 3.
+error over blocks: (KID_target + KID_source) / 2 (docs/evaluation.md). Source: arXiv 1907.10830,
+tables 1 and 3.
 """
 
 from typing import Any, NamedTuple
