@@ -5,8 +5,8 @@ the method's order, each to make a loss of its own smaller; and a translation in
 function is pure, and all but `init` and `draw` see one device's share of the pictures: their losses
 are means over pictures, so that neither sharding nor accumulation changes what is trained.
 
-`docs/new_method.md` adds a method in forty lines. What a method does not say has a default here: two
-inputs and two directions, one phase, Adam for each group, nothing drawn, nothing kept.
+`docs/new_method.md` adds a method in forty lines. What a method does not say has a default here:
+two inputs and two directions, one phase, Adam for each group, nothing drawn, nothing kept.
 """
 
 import abc
