@@ -215,16 +215,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     record = Record(args.out)
     todo = still_to_do(jobs, made, record, args.overwrite)
     failed: list[InputError] = []
+    cropped = 0
     if todo:
         if options.attention and translator.method.judges and not is_exported(args.run_dir):
             target = args.direction[-1]
             judge = DiscriminatorAttention.load(args.run_dir, target, translator.step)
-        failed = FileTranslator(translator, options, made, record, judge, style, aligner)(todo)
+        translate = FileTranslator(translator, options, made, record, judge, style, aligner)
+        failed, cropped = translate(todo), len(translate.cropped)
     done, there = len(todo) - len(failed), len(jobs) - len(todo)
     print(
         f"{args.out}: {done} picture{'s' * (done != 1)} translated, {there} "
         f"{'was' if there == 1 else 'were'} there already, {len(failed)} could not be translated"
     )
+    if cropped:
+        height, width = translator.image_size
+        print(
+            f"of {cropped} the middle was taken, {width} × {height} px in the end, as in training: "
+            "--fit=pad --overwrite keeps all of a picture, and its size"
+        )
     if options.styles:
         write_styles(args.out / "styles" / "grid.png", jobs, options, translator.step)
     if args.gallery:

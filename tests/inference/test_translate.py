@@ -181,6 +181,7 @@ def test_folders_are_translated_and_bad_pictures_reported(
     assert len(errors) == 3
     assert all(f"{folder / name}: it is none of" in said.err for name in bad)
     assert "7 pictures translated, 0 were there already, 3 could not" in said.out
+    assert "of 7 the middle was taken, 32 × 32 px in the end, as in training: --fit=pad" in said.out
     assert files_in(out) == {RECORD, *names} - bad
     for i, name in enumerate(names):
         if name not in bad:

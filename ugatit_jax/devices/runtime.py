@@ -87,10 +87,21 @@ def use_libtpu_without_tpu() -> None:
         os.environ.setdefault(name, value)
 
 
+def _in_one_line(record: logging.LogRecord) -> bool:
+    """Have a log say why something failed, and not by which calls."""
+    if record.exc_info and record.exc_info[1]:
+        record.msg, record.args = f"{record.getMessage()}: {record.exc_info[1]}", ()
+        record.exc_info = None
+    return True
+
+
 def set_up_jax() -> None:
     """Compile every program once per machine: the next start takes seconds."""
-    # It says at INFO which accelerators this machine does not have.
-    logging.getLogger("jax._src.xla_bridge").setLevel(logging.WARNING)
+    # It says at INFO which accelerators this machine does not have, and why a plugin for one does
+    # not start, as for GPUs where there is none, in thirty lines.
+    about_devices = logging.getLogger("jax._src.xla_bridge")
+    about_devices.setLevel(logging.WARNING)
+    about_devices.addFilter(_in_one_line)
     if not may_have_tpu():  # who plans for TPUs on a laptop has no use for libtpu's warnings
         use_libtpu_without_tpu()
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:

@@ -70,6 +70,7 @@ class FileTranslator:
         self._translator, self._options, self._judge = translator, options, judge
         self._made, self._record, self._style = made, record, style
         self._aligner = aligner
+        self.cropped: list[Job] = []  # whose pictures were not of the network's size, nor kept so
 
     def __call__(self, jobs: Sequence[Job]) -> list[InputError]:
         """Translate with a progress bar; returns why pictures could not be, one for each of these.
@@ -137,6 +138,8 @@ class FileTranslator:
             if (aligned := self._align(job, picture)) is not None:
                 return _Read(job, dataclasses.replace(aligned, number=job.number), alpha)
             fitted = fit.fit_picture(picture, mode, size)
+            if mode == "crop" and picture.shape[:2] != size:
+                self.cropped.append(job)
             fitted = dataclasses.replace(fitted, number=job.number)
         except InputError as error:
             return InputError(f"cannot translate {printable(job.source)}: {error}")
