@@ -12,6 +12,7 @@ picture of theirs is kept for the test.
 """
 
 import argparse
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -44,8 +45,10 @@ def main() -> None:
     if args.data:
         fields.append(f"data.source={args.out / 'data'}")
     names = args.methods.split(",")
-    told = {name: name.split("+") for name in names}
-    arms = {name: (f"{args.config}:{it[0]}", [*fields, *it[1:]]) for name, it in told.items()}
+    arms = {}
+    for name in names:
+        variant, *own = parts_of(name)
+        arms[name] = f"{args.config}:{variant}", [*fields, *own]
     configs = {name: config_of(arm[0], 0, arm[1]) for name, arm in arms.items()}
     if args.data:
         split(args.data, args.out / "data")
@@ -58,6 +61,11 @@ def main() -> None:
     Contest("benchmarks.methods", names, lambda name: our_trial(configs[name]), train, source).hold(
         args
     )
+
+
+def parts_of(name: str) -> list[str]:
+    """Return a variant and its fields: 'drit+++loss.cycle=5' is 'drit++' and 'loss.cycle=5'."""
+    return re.split(r"\+(?=[\w.]+=)", name)
 
 
 def split(folders: Sequence[Path], data: Path) -> None:

@@ -172,13 +172,16 @@ class Contest:
         return compare_all(list(runs.values()), self.source, args.out)
 
     def _steps(self, args: argparse.Namespace) -> dict[str, int]:
-        """Return the steps of all that were tried."""
-        file = args.out / "steps.json"
+        """Return the steps of all that were tried, for these minutes."""
+        file = self._file(args)
         return json.loads(file.read_text()) if file.exists() else {}
+
+    def _file(self, args: argparse.Namespace) -> Path:
+        return Path(args.out / f"steps_of_{args.minutes:g}_minutes.json")
 
     def _write(self, args: argparse.Namespace, steps: Mapping[str, int]) -> None:
         print(f"{args.minutes:g} minutes have room for so many steps: {steps}", flush=True)
-        (args.out / "steps.json").write_text(json.dumps({**self._steps(args), **steps}) + "\n")
+        self._file(args).write_text(json.dumps({**self._steps(args), **steps}) + "\n")
 
     def _start(self, what: Path, *more: str) -> None:
         """Run this program again, with the same arguments and more."""

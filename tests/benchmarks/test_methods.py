@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from benchmarks.methods import split
+from benchmarks.methods import parts_of, split
 from benchmarks.timed_training import CLOCKS, Took, Trial, config_of, steps_within
 from ugatit_jax.console.errors import InputError
 from ugatit_jax.data.datasets import open_dataset
@@ -73,6 +73,12 @@ def test_what_a_training_took_is_its_own(tmp_path: Path) -> None:
     runs = [tmp_path / f"adalin+model.mlp_pool={pool}-0" for pool in (4, 8)]
     Took.file(runs[0]).write_text('{"steps": 3, "minutes": 1.5, "steps_per_second": 0.5}')
     assert [Took.of(run) for run in runs] == [Took(3, 1.5, 0.5), None]
+
+
+def test_a_method_may_come_with_fields() -> None:
+    assert parts_of("drit++") == ["drit++"]
+    assert parts_of("drit+++loss.cycle=5+seed=1") == ["drit++", "loss.cycle=5", "seed=1"]
+    assert parts_of("adalin+model.mlp_pool=4") == ["adalin", "model.mlp_pool=4"]
 
 
 def test_a_field_without_a_value_is_told() -> None:
