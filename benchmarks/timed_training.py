@@ -68,11 +68,9 @@ class Trial(NamedTuple):
 
 def steps_within(trials: Mapping[str, Trial], seconds: float, clock: str) -> dict[str, int]:
     """Return for each how many steps it does in so many seconds, by one of CLOCKS."""
-    names = {f"{name} {phase}": (name, phase) for name, it in trials.items() for phase in it.steps}
-    runs = {key: trials[name].steps[phase] for key, (name, phase) in names.items()}
+    runs = {(name, phase): run for name, it in trials.items() for phase, run in it.steps.items()}
     costs: dict[str, dict[str, float]] = {name: {} for name in trials}
-    for key, times in measure(runs, TRIED, CLOCKS[clock], FIRST).items():
-        name, phase = names[key]
+    for (name, phase), times in measure(runs, TRIED, CLOCKS[clock], FIRST).items():
         costs[name][phase] = float(times.mean())
     return {name: max(2, it.steps_of(costs[name], seconds)) for name, it in trials.items()}
 

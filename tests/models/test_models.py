@@ -100,7 +100,9 @@ def test_a_light_generator_that_sees_every_part_of_the_map_is_the_full_one() -> 
         torch.tensor(features.transpose(0, 3, 1, 2)), (2, 2)
     )
     expected = of_torch.numpy().transpose(0, 2, 3, 1).reshape(2, -1)
-    np.testing.assert_allclose(means(jnp.asarray(features), 2), expected, atol=1e-6)
+    np.testing.assert_allclose(
+        means(jnp.asarray(features), 2, 2).reshape(2, -1), expected, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("depth", [3, 5, 7])

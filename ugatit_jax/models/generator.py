@@ -25,11 +25,20 @@ from ugatit_jax.models.layers import (
 from ugatit_jax.models.normalization import DECODER_FORMS, DecoderNorm, InstanceNorm
 
 
+def means(x: Array, rows: int, columns: int) -> Array:
+    """Return x [N, H, W, C] as the means of its equal parts, [N, rows, columns, C].
+
+    `rows` divides H, and `columns` W.
+    """
+    n, height, width, channels = x.shape
+    parts = x.reshape(n, rows, height // rows, columns, width // columns, channels)
+    return parts.mean((2, 4))
+
+
 def low_frequencies(x: Array) -> Array:
     """Return pictures x [N, H, W, C] as their means over 4×4 px, enlarged bilinearly."""
-    n, height, width, channels = x.shape
-    means = x.reshape(n, height // 4, 4, width // 4, 4, channels).mean((2, 4))
-    return jax.image.resize(means, x.shape, "bilinear")
+    height, width = x.shape[1:3]
+    return jax.image.resize(means(x, height // 4, width // 4), x.shape, "bilinear")
 
 
 # What of the input a generator adds to what its last convolution says, instead of tanh.
@@ -38,16 +47,6 @@ SKIPS: dict[str, Callable[[Array], Array | None]] = {
     "low": low_frequencies,
     "full": lambda x: x,
 }
-
-
-def means(x: Array, side: int) -> Array:
-    """Return x [N, H, W, C] as its means over side × side equal parts, [N, side² C].
-
-    `side` divides H and W.
-    """
-    n, height, width, channels = x.shape
-    parts = x.reshape(n, side, height // side, side, width // side, channels)
-    return parts.mean((2, 4)).reshape(n, side * side * channels)
 
 
 def soft_threshold(change: Array, threshold: float) -> Array:
@@ -108,7 +107,7 @@ class Generator(nn.Module):
     def __call__(self, x: Array) -> Translation:
         """Translate x [N, H, W, 3] in [-1, 1]; H and W are multiples of 4.
 
-        A full generator takes the H and W that it was initialised with, a light one any.
+        Where `any_size` is false, they are those that it was initialised with.
         """
         conventions, width, pictures = self.conventions, self.base_width, x
         use_bias = conventions.bias_everywhere
@@ -173,7 +172,7 @@ class StyleMLP(nn.Module):
         precision = precision_of(jnp.zeros((), self.dtype))
         dense = functools.partial(nn.Dense, precision=precision, **fields)
         if self.pool:
-            x = dense(name="fc_0")(means(x, self.pool))
+            x = dense(name="fc_0")(means(x, self.pool, self.pool).reshape(x.shape[0], -1))
         else:  # 268 million weights at 256 px, 96 % of all
             first = RowParallelDense(**fields, split_over=self.split_over, name="fc_0")
             x = first(x.reshape(x.shape[0], -1))
