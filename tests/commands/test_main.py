@@ -111,8 +111,8 @@ def test_programs_are_cached_where_the_user_says_or_in_the_home_folder(
         monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
         runtime.set_up_jax()
-        expected = str(tmp_path / "ugatit_jax" / "xla")
-        assert jax.config.values["jax_compilation_cache_dir"] == expected
+        found = Path(jax.config.values["jax_compilation_cache_dir"])
+        assert found.parent == tmp_path / "ugatit_jax" / "xla"
     finally:
         jax.config.update("jax_compilation_cache_dir", before)
 
