@@ -20,6 +20,7 @@ from ugatit_jax.experiments import demo
 def get_config(variant: str = "") -> ConfigDict:
     """The demo's small networks, with the paper's objective; `variant`: a row, the first if none.
 
-    Further words go with it: "adain,tensorflow", or "adain,ours" for the demo's recipe.
+    Further words go with it: "adain,tensorflow", or "ours,no_cam" for the demo's recipe. Where two
+    set one field, the later one does.
     """
     return demo.get_config(variant or "adalin")

@@ -91,7 +91,7 @@ OURS: dict[str, Any] = {
     "model.skip": "full",
     "model.flatten": 5,
     "model.soft_threshold": 0.03,
-    "loss.cam": 10.0,
+    "model.cam": "discriminator",
     "train.ema_decay": 0.999,
 }
 # The rows of the paper's ablation, which has all of it on selfie2anime.
