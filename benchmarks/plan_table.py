@@ -60,7 +60,7 @@ def plan_row(config: ConfigDict, topology: str, per_chip: int) -> str:
         f"{guess.step * 1e3:.1f}",
         guess.bound,
         f"{wire_bytes(figures, 'ici') / 1e6:,.0f}",
-        f"{guess.link_needed / 1e9:.3g}",
+        f"{guess.link_needed / 1e9:,.0f}",
         f"{guess.hours:.1f}",
         f"{guess.chip_hours:.0f}",
     ]
