@@ -104,7 +104,7 @@ def test_it_translates_on_other_pythons(wheel: Path, version: str, tmp_path: Pat
         ("train --config=ablation:adain --config.seed=x", "config.seed is 'x'; it must be a whole"),
         ("evaluate emoji --data=emoji", 'pip install "ugatit_jax[evaluate]"'),
         ("compare emoji emoji --out=x", 'pip install "ugatit_jax[evaluate]"'),
-        ("translate emoji picture.png --out=x --attention", 'install "ugatit_jax[evaluate]"'),
+        ("export emoji --out=x --format=onnx", 'pip install "ugatit_jax[onnx]"'),
     ],
 )
 def test_what_is_missing_is_asked_for_by_name(

@@ -1,5 +1,6 @@
 """What event files say after a run was killed, as TensorBoard's own reader tells."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -21,12 +22,19 @@ def write(workdir: Path, start: int, steps: range) -> None:
 
 
 def steps(workdir: Path) -> dict[str, list[int]]:
-    events = EventAccumulator(str(workdir), size_guidance={"tensors": 0}).Reload()
-    return {tag: [x.step for x in events.Tensors(tag)] for tag in events.Tags()["tensors"]}
+    found: dict[str, list[int]] = {}
+    for file in files(workdir):
+        events = EventAccumulator(str(file), size_guidance={"tensors": 0}).Reload()
+        for tag in events.Tags()["tensors"]:
+            found.setdefault(tag, []).extend(x.step for x in events.Tensors(tag))
+    return found
 
 
 def files(workdir: Path) -> list[Path]:
-    return sorted(workdir.glob("events.*"))
+    """Event files as they were written: within a second, their names count the process's files."""
+    return sorted(
+        workdir.glob("events.*"), key=lambda file: [int(x) for x in re.findall(r"\d+", file.name)]
+    )
 
 
 def test_every_step_is_there_once_wherever_a_run_was_killed(tmp_path: Path) -> None:
