@@ -1,5 +1,6 @@
 """The program as a user runs it: a mistake ends it in one line, before anything is compiled."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -113,6 +114,7 @@ def test_programs_are_cached_where_the_user_says_or_in_the_home_folder(
         runtime.set_up_jax()
         found = Path(jax.config.values["jax_compilation_cache_dir"])
         assert found.parent == tmp_path / "ugatit_jax" / "xla"
+        assert re.fullmatch(r"[1-9]\d*_cores", found.name)
     finally:
         jax.config.update("jax_compilation_cache_dir", before)
 

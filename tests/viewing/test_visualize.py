@@ -1,11 +1,13 @@
 """Overlays, figures and grids, read back as a reader of the picture would."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from ugatit_jax.console.errors import InputError
 from ugatit_jax.viewing.visualize import (
     Column,
     attention_figure,
@@ -17,6 +19,12 @@ from ugatit_jax.viewing.visualize import (
 
 def noise(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def test_without_matplotlib_what_brings_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(InputError, match=r'pip install "ugatit_jax\[evaluate\]"'):
+        attention_overlay(noise(8, 8, 3), np.zeros((2, 2), np.float32))
 
 
 def test_overlay_is_brightest_where_the_heat_is() -> None:
