@@ -4,7 +4,8 @@ python -m benchmarks.account --config=configs/default.py:light --config.train.ba
     --topology=v5e:2x4
 JAX_PLATFORMS=cpu python -m benchmarks.account --config=configs/demo.py
 
-With --topology: GB that the compiled program moves between one chip and its memory. Without: ms
+With --topology: GB that the compiled program moves between one chip and its memory, and how many
+instructions it runs, one after the other or beside each other. Without: ms
 of this machine's processor by JAX's profiler, which on a CPU is best told of one core
 (`taskset -c 0`), where no two operations run at once. (Where libtpu is installed and no TPU is,
 the profiler crashes unless JAX is told what to look for.)
@@ -36,14 +37,23 @@ from ugatit_jax.console.errors import Parser, exit_on_input_error
 from ugatit_jax.devices.runtime import keep_freed_memory
 from ugatit_jax.planning.ahead import optimize
 from ugatit_jax.planning.flops import find_products
-from ugatit_jax.planning.hbm import find_counted, moved_bytes
-from ugatit_jax.planning.hlo import Function, Instruction, count_runs, read_program
+from ugatit_jax.planning.hbm import CALLERS, find_counted, is_free, moved_bytes
+from ugatit_jax.planning.hlo import (
+    Function,
+    Instruction,
+    Program,
+    count_rounds,
+    count_runs,
+    read_program,
+)
 from ugatit_jax.planning.search import prepare
 from ugatit_jax.planning.topology import find_target
 from ugatit_jax.planning.traced_step import trace_step
 
 PASSES = ("forward", "backward")
 UPDATE_BYTES = 7 * 4  # of a parameter: it, its gradient and two moments in, all but one out
+SMALL = 2**16  # bytes that an instruction moves, of which a chip's memory makes some 80 ns
+ASYNCHRONOUS = ("-start", "-update", "-done")
 STEPS = 3
 OP_NAME = re.compile(r'op_name="(jit[^"]*)"')  # not that of an argument: "state.step"
 
@@ -134,6 +144,50 @@ def scope_of(instruction: Instruction, function: Function, users: dict[str, list
             return ""
         instruction = function.instructions[users[instruction.name][0]]
     return match[1]
+
+
+# --- Instructions, by compiling -------------------------------------------------------------------
+
+
+def count_instructions(text: str) -> dict[str, int]:
+    """Count what a TPU program runs, loops round by round, without new names for what there is.
+
+    Returns, by a description: moves that go on beside other work, all the others, those of them
+    that move few bytes of HBM, and the most that wait for each other.
+    """
+    program = read_program(text)
+    times = count_runs(program).times
+    beside = others = small = 0
+    for function in find_counted(program):
+        for each in function.instructions.values():
+            if is_free(each) or (each.opcode in CALLERS and each.opcode != "async-start"):
+                continue
+            if each.opcode.endswith(ASYNCHRONOUS):
+                beside += times[function.name] * (not each.opcode.endswith("-done"))
+                continue
+            others += times[function.name]
+            if moved_bytes(each, function, program) < SMALL:
+                small += times[function.name]
+    entry = next(each for each in program.values() if each.is_entry)
+    return {
+        "moves beside other work": beside,
+        "all others": others,
+        f"of these, below {SMALL >> 10} KiB": small,
+        "the longest chain": longest_chain(entry, program),
+    }
+
+
+def longest_chain(function: Function, program: Program) -> int:
+    """Return how many instructions of a function wait for each other at most."""
+    length: dict[str, int] = {}
+    for each in function.instructions.values():
+        own = 0 if is_free(each) or each.opcode.endswith("-done") else 1
+        if each.opcode in CALLERS and each.opcode != "async-start":
+            rounds = count_rounds(each, function, program) if each.opcode == "while" else 1
+            inside = (longest_chain(program[name], program) for name in each.callees())
+            own = (1 if rounds is None else rounds) * max(inside)
+        length[each.name] = own + max((length[name] for name in each.operands), default=0)
+    return max(length.values())
 
 
 # --- Time, by running -----------------------------------------------------------------------------
@@ -242,9 +296,11 @@ def print_bytes(config: ConfigDict, topology: str) -> None:
     target = find_target(topology)
     config = prepare(config, target)
     step = trace_step(config, target)
-    found = account_bytes(optimize(config, target).text)
+    text = optimize(config, target).text
     needed = least(step.traced, step.state.params, step.devices, lambda flops, moved: moved)
-    print(table(found, needed, "GB", 1e9))
+    print(table(account_bytes(text), needed, "GB", 1e9))
+    counts = count_instructions(text).items()
+    print(f"\ninstructions: {', '.join(f'{name} {count:,}' for name, count in counts)}")
 
 
 def print_time(config: ConfigDict) -> None:

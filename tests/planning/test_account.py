@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -63,6 +64,27 @@ def test_bytes_are_told_by_place(world_of_libtpu: None) -> None:
     # One loop may do both, and is then told by its last operation.
     assert sum(found.values()) in (4 * 256 * MIB, 5 * 256 * MIB)
     assert set(found) <= {UPDATE, REFRESH}
+
+
+def in_a_loop(x: jax.Array, b: jax.Array) -> jax.Array:
+    return jax.lax.fori_loop(0, 12, lambda _, x: x @ b, x)
+
+
+def apart(x: jax.Array, b: jax.Array) -> tuple[jax.Array, ...]:
+    return tuple((x + i) @ b for i in range(12))
+
+
+@pytest.mark.parametrize(("function", "chain"), [(in_a_loop, range(12, 50)), (apart, range(1, 5))])
+def test_instructions_are_counted_and_how_many_wait_for_each_other(
+    world_of_libtpu: None, function: Callable[..., object], chain: range
+) -> None:
+    mesh = make_mesh(find_target("v5e:2x2").devices)
+    shape = jax.ShapeDtypeStruct((256, 256), jnp.float32)
+    with jax.set_mesh(mesh):
+        jitted = jax.jit(function, in_shardings=replicated(mesh), out_shardings=replicated(mesh))
+        found = account.count_instructions(jitted.lower(shape, shape).compile().as_text())
+    assert 12 <= found["all others"] < 64  # twelve products; a loop counts, compares and copies
+    assert found["the longest chain"] in chain
 
 
 def test_the_least_of_products_and_updates() -> None:

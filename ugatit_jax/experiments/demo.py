@@ -3,9 +3,9 @@
     ./launch/demo.sh
 
 2026-11-30, x86-64 server: a step takes some 130 ms of CPU time of a quiet one, 90 ms on two cores.
-Seed 0, KID×100 by EfficientNet-Lite0's features 2.7 and 2.2 (untranslated: 7.0), L1 to the true
-counterparts 0.114 and 0.156 (0.148), SSIM 0.417 and 0.343 (0.339), ΔE 11.6 and 15.3 (14.6). After
-4 000 steps KID×100 of three seeds is 2.5 to 2.7 and 1.9 to 2.0.
+Three seeds, KID×100 by EfficientNet-Lite0's features 2.7 to 2.8 and 2.1 to 2.2 (untranslated: 7.0),
+L1 to the true counterparts 0.114 and 0.156 (0.148), SSIM 0.414 to 0.419 and 0.343 (0.339), ΔE 11.6
+and 15.3 (14.6). After 4 000 steps KID×100 is 2.5 to 2.7 and 1.9 to 2.0.
 """
 
 from ml_collections import ConfigDict

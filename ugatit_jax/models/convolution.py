@@ -214,9 +214,7 @@ def convolve_blocks(x: Array, kernel: Array) -> Array:
     batch, height, width, channels = blocks.shape
     pixels = blocks.reshape(batch, height, width, 2, 2, channels // 4).transpose(0, 1, 3, 2, 4, 5)
     # Else XLA takes a normalisation's mean of the blocks, and 5 ms instead of 1 (256 px, width 64).
-    return jax.lax.optimization_barrier(
-        pixels.reshape(batch, 2 * height, 2 * width, channels // 4)
-    )
+    return jax.lax.optimization_barrier(pixels.reshape(batch, 2 * height, 2 * width, channels // 4))
 
 
 def _fit(x: Array, height: int, width: int) -> Array:

@@ -61,13 +61,17 @@ def find_counted(program: Program) -> Iterator[Function]:
                     names.update(instruction.callees())
 
 
+def is_free(instruction: Instruction) -> bool:
+    """Tell whether an instruction does nothing when the program runs."""
+    target = instruction.attribute("custom_call_target")
+    return instruction.opcode in FREE or target in FREE_TARGETS
+
+
 def moved_bytes(instruction: Instruction, function: Function, program: Program) -> int:
     """Return what an instruction of a function reads and writes in HBM when it runs once."""
     opcode = instruction.opcode
     # What runs beside other work counts at its start.
-    if opcode in (*FREE, *CALLERS) or opcode.endswith(("-done", "-update")):
-        return 0
-    if instruction.attribute("custom_call_target") in FREE_TARGETS:
+    if is_free(instruction) or opcode in CALLERS or opcode.endswith(("-done", "-update")):
         return 0
     read = sum(
         _read(instruction, name, array, program)
