@@ -31,7 +31,7 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from benchmarks.step import Step, set_up_step
+from benchmarks.timing.step import Step, set_up_step
 from ugatit_jax.config.flags import add_experiment, parse_experiment
 from ugatit_jax.console.errors import Parser, exit_on_input_error
 from ugatit_jax.devices.runtime import keep_freed_memory

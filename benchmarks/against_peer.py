@@ -2,9 +2,10 @@
 
 python -m benchmarks.against_peer --shapes 128:32 64:24:1 --rounds 10
 
-Both are light networks, one picture. The peer (torch_peer.py) runs as its users would begin, and in
-better forms with the same results. It needs a quiet machine: PyTorch's threads wait for each other,
-and beside other work it looks ten times as slow. On a busy one compare the CPU time of one core:
+Both are light networks, one picture. The peer (peers/torch_peer.py) runs as its users would begin,
+and in better forms with the same results. It needs a quiet machine: PyTorch's threads wait for each
+other, and beside other work it looks ten times as slow. On a busy one compare the CPU time of one
+core:
 
 taskset -c 0 python -m benchmarks.against_peer --clock cpu
 """
@@ -22,10 +23,10 @@ import torch
 from ml_collections import ConfigDict
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.step import set_up_step
-from benchmarks.torch_peer import COMPILED, EAGER, PLAIN, Form, Peer
+from benchmarks.peers.torch_peer import COMPILED, EAGER, PLAIN, Form, Peer
+from benchmarks.timing.step import set_up_step
+from benchmarks.timing.turns import CLOCKS, Run, measure
 from benchmarks.translate import bare_network
-from benchmarks.turns import CLOCKS, Run, measure
 from ugatit_jax.config import fields
 from ugatit_jax.console.errors import exit_on_input_error
 from ugatit_jax.devices.runtime import forward_options, set_up_jax

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import jax
 from jax import Array
 
-from benchmarks.turns import CLOCKS
+from benchmarks.timing.turns import CLOCKS
 from ugatit_jax.devices.runtime import keep_freed_memory
 from ugatit_jax.models import convolution
 from ugatit_jax.models.convolution import Form, pad

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import torch
 
-from benchmarks.fidelity import torch_fidelity
+from benchmarks.peers.fidelity import torch_fidelity
 from ugatit_jax.metrics.fid import fid
 from ugatit_jax.metrics.kid import kid
 

@@ -5,7 +5,7 @@ r"""Train all methods for the same minutes, score all of them, and show what the
     python -m benchmarks.methods --config configs/ablation.py --minutes 6 --out runs/rows \
         --methods adalin,in,no_cam,adalin+model.mlp_pool=4
 
-Each as `timed_training.py` does it, with the config's own settings for the method, and then
+Each as `timing/timed_training.py` does it, with the config's own settings for the method, and then
 `ugatit_jax.compare` of all: DIR/comparison.md has the tables, DIR/comparison.html the same test
 pictures, row by row. Two folders of pictures, --data, take the place of the config's; every tenth
 picture of theirs is kept for the test.
@@ -16,7 +16,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.timed_training import (
+from benchmarks.timing.timed_training import (
     Contest,
     HelpFormatter,
     add_arguments,

@@ -2,9 +2,9 @@
 
     python -m benchmarks.race --minutes 30 --out runs/race
 
-On this machine and the same pictures, one round per seed, as `timed_training.py` does it; the peer
-(benchmarks/torch_peer.py, as its authors' users would run it) sees pictures as ours do, by the same
-input pipeline. Its weights then become a run like the others.
+On this machine and the same pictures, one round per seed, as `timing/timed_training.py` does it;
+the peer (peers/torch_peer.py, as its authors' users would run it) sees pictures as ours do, by the
+same input pipeline. Its weights then become a run like the others.
 """
 
 import argparse
@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from ml_collections import ConfigDict
 
-from benchmarks.timed_training import (
+from benchmarks.peers.torch_peer import Peer
+from benchmarks.timing.timed_training import (
     Contest,
     HelpFormatter,
     Trial,
@@ -24,7 +25,6 @@ from benchmarks.timed_training import (
     our_trial,
     train_ours,
 )
-from benchmarks.torch_peer import Peer
 from ugatit_jax.console.errors import exit_on_input_error
 from ugatit_jax.data import datasets
 from ugatit_jax.devices.runtime import set_up_jax

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from benchmarks.step import set_up_step
+from benchmarks.timing.step import set_up_step
 from ugatit_jax.config import fields
 from ugatit_jax.console.errors import exit_on_input_error
 from ugatit_jax.devices.runtime import keep_freed_memory

@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-from benchmarks.turns import CLOCKS, Run, measure
+from benchmarks.timing.turns import CLOCKS, Run, measure
 from ugatit_jax.config.fields import get_config
 from ugatit_jax.config.records import load_config, save_config
 from ugatit_jax.data.storage import AnyPath

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import fidelity  # noqa: F401, after which torchvision can be imported anywhere
+from benchmarks.peers import fidelity  # noqa: F401, after which torchvision can be imported anywhere
 
 from torchvision.models import vgg  # isort: skip
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.methods import parts_of, split
-from benchmarks.timed_training import CLOCKS, Took, Trial, config_of, steps_within
+from benchmarks.timing.timed_training import CLOCKS, Took, Trial, config_of, steps_within
 from ugatit_jax.console.errors import InputError
 from ugatit_jax.data.datasets import open_dataset
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from pytorch_golden import DATA, Golden
 
-from benchmarks.torch_peer import COMPILED, EAGER, PLAIN, Form, Peer
+from benchmarks.peers.torch_peer import COMPILED, EAGER, PLAIN, Form, Peer
 
 FORMS = {"plain": PLAIN, "channels_last": EAGER, "compiled": COMPILED}
 STEPS = (1, 2, 3)

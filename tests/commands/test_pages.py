@@ -66,7 +66,7 @@ def read_training(arguments: list[str]) -> None:
 def read_benchmark(module: str, arguments: list[str]) -> None:
     """Look a benchmark's options up in its program, and in what it shares with others."""
     source = (ROOT / "benchmarks" / f"{module}.py").read_text()
-    source += (ROOT / "benchmarks" / "timed_training.py").read_text()
+    source += (ROOT / "benchmarks" / "timing" / "timed_training.py").read_text()
     for argument in arguments:
         option = argument.partition("=")[0]
         assert not option.startswith("--") or f'"{option}"' in source or option == "--config", (

@@ -9,7 +9,7 @@ from PIL import Image
 from scipy.spatial.distance import cdist  # type: ignore[import-untyped]
 from similarity import noise, ssim_by_tensorflow
 
-from benchmarks.fidelity import torch_fidelity
+from benchmarks.peers.fidelity import torch_fidelity
 from ugatit_jax.data.datasets import Domain
 from ugatit_jax.evaluation.report import about, notes, tables
 from ugatit_jax.evaluation.scores import PictureSet, order, score

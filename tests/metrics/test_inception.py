@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks.fidelity import torch_fidelity
+from benchmarks.peers.fidelity import torch_fidelity
 from ugatit_jax.console.errors import InputError
 from ugatit_jax.devices.sharding import make_mesh
 from ugatit_jax.metrics import features, inception

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.fidelity import torch_fidelity
+from benchmarks.peers.fidelity import torch_fidelity
 from ugatit_jax.console.errors import InputError
 from ugatit_jax.metrics.kid import block_kid, kid, mean_kid
 

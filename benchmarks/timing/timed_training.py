@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
-from benchmarks.turns import CLOCKS, Run, measure
+from benchmarks.timing.turns import CLOCKS, Run, measure
 from ugatit_jax.config.flags import load_experiment, override
 from ugatit_jax.console.errors import InputError
 
@@ -105,7 +105,7 @@ def our_trial(config: ConfigDict) -> Trial:
     """Return the trial of a config's method, on noise."""
     import jax
 
-    from benchmarks.step import set_up_step
+    from benchmarks.timing.step import set_up_step
     from ugatit_jax.devices.runtime import set_up_jax
     from ugatit_jax.methods import build_method
 

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmarks.torch_networks import LIN, AdaLIN, Discriminator, Generator, iterate_powers
+from benchmarks.peers.torch_networks import LIN, AdaLIN, Discriminator, Generator, iterate_powers
 
 ADVERSARIAL, CYCLE, IDENTITY, CAM = 1, 10, 10, 1000  # lambda 1 to 4
 
