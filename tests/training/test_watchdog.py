@@ -252,8 +252,29 @@ def test_blank_and_alike_are_told_apart_and_inputs_that_are_so_are_no_illness() 
         (0 * varied, 0 * varied, []),
         (varied[:1], alike[:1], []),  # one picture is like itself
     ):
-        watchdog, said = Watchdog(), []
+        watchdog, said = Watchdog(limits=Limits(changed=0)), []
         for step in (50, 200, 300, 400, 500):
             said += watchdog.look_at_samples(step, {"a2b": (inputs, translations)})
             assert not said or step >= 300  # twice, and not in the first steps
         assert [text.split(" are ")[1].split(":")[0] for text in said] == expected
+
+
+def test_translations_that_are_their_inputs_are_told_if_it_lasts() -> None:
+    rng = np.random.default_rng(0)
+    inputs = rng.uniform(-1, 1, (3, 8, 8, 3)).astype(np.float32)
+    same, nearly, other = inputs, inputs + 0.002, inputs + 0.02 * np.sign(inputs)
+    for course, expected in (
+        ([same] * 8, [1_200]),
+        ([nearly] * 8, [1_200]),
+        ([other] * 8, []),
+        ([same] * 4 + [other] + [same] * 3, []),
+        ([same] * 4 + [other] + [same] * 8, [2_000]),
+    ):
+        watchdog = Watchdog()
+        said = [
+            (step, text)
+            for step, translations in zip(range(0, 3_000, 200), course, strict=False)
+            for text in watchdog.look_at_samples(step, {"b2a": (inputs, translations)})
+        ]
+        assert [step for step, _ in said] == expected
+        assert all(text.startswith("translations b2a are their inputs: ") for _, text in said)

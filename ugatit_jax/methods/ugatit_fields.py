@@ -86,7 +86,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 # What made better pictures than the paper's setting of domains that share their layout, as two
-# styles of drawing do, in minutes to hours on a CPU: docs/quality.md.
+# styles of drawing do, in minutes to hours on a CPU; of faces, too, with `loss.adversarial` at 4:
+# docs/quality.md.
 OURS: dict[str, Any] = {
     "model.skip": "full",
     "model.flatten": 5,

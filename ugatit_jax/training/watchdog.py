@@ -25,6 +25,7 @@ class Limits(NamedTuple):
     times: float = 1.5  # what pictures lose on the way back, of what they did at the start
     lost: float = 0.3  # and of all that there is, as the mean of absolute differences in [0, 2]
     varied: float = 0.05  # how much translations vary, of how much their inputs do
+    changed: float = 0.01  # how far they are from their inputs, of how much these vary
     grids: int = 2  # sample grids, one after the other
 
 
@@ -67,6 +68,7 @@ class Watchdog:
         self._start: dict[str, list[float]] = {}
         self._began: int | None = None
         self._blank: dict[tuple[str, str], int] = {}
+        self._unchanged: dict[str, int] = {}  # since which step
         self._said: set[str] = set()
 
     @classmethod
@@ -91,6 +93,7 @@ class Watchdog:
         """
         said: list[str] = []
         for way, (inputs, translations) in samples.items() if step > self._limits.start else ():
+            said += self._look_at_change(step, way, inputs, translations)
             for what, kind in (("all alike", 0), ("blank", (1, 2))):
                 if what == "all alike" and len(inputs) < 2:
                     continue
@@ -106,6 +109,22 @@ class Watchdog:
                         "(config.loss), and begin anew, or from a checkpoint before this",
                     )
         return said
+
+    def _look_at_change(
+        self, step: int, way: str, inputs: np.ndarray, translations: np.ndarray
+    ) -> list[str]:
+        change = float(np.abs(translations.astype(np.float32) - inputs).mean())
+        if change >= self._limits.changed * float(inputs.std()):
+            self._unchanged.pop(way, None)
+            return []
+        if step - self._unchanged.setdefault(way, step) < self._limits.window:
+            return []
+        return self._say(
+            f"unchanged/{way}",
+            f"translations {way} are their inputs: for {self._limits.window} steps they have "
+            "hardly differed. To change nothing costs neither cycle nor identity: give more weight "
+            "to the adversarial term, or less to these (config.loss), and begin anew",
+        )
 
     def _look_at_discriminators(self, step: int, values: Mapping[str, float]) -> list[str]:
         if not self._undecided or not self._undecided.keys() <= values.keys():
