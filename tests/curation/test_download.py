@@ -111,8 +111,9 @@ def test_attempts_are_counted_anew_after_progress(
 ) -> None:
     monkeypatch.setattr(downloads, "_PROGRESS", 20_000)
     mirror.answers["a.zip"] = ["break 32768"] * 8
+    before = threading.active_count()
     assert download(archive(mirror, "a.zip"), tmp_path).read_bytes() == DATA
-    assert threading.active_count() < 20
+    assert threading.active_count() < before + 8  # of an attempt none stays
 
 
 def test_addresses_have_the_form_of_addresses() -> None:
