@@ -206,7 +206,14 @@ def relative_error(golden: Golden, name: str, ours: np.ndarray) -> float:
     return float(np.linalg.norm(ours - recorded.reshape(-1)) / np.linalg.norm(recorded))
 
 
-@pytest.mark.parametrize("case", cases(fast="light_nosn"))
+@pytest.mark.parametrize(
+    "case",
+    [
+        "light_nosn",
+        pytest.param("light", marks=pytest.mark.thorough),  # it is on the other side of kinks
+        pytest.param("full", marks=pytest.mark.slow),  # and so is this one
+    ],
+)
 def test_gradients_are_the_recorded_ones(case: str) -> None:
     golden, ours = first_gradients(case, np.float64)
     errors = {}
