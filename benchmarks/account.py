@@ -160,7 +160,7 @@ def count_instructions(text: str) -> dict[str, int]:
     beside = others = small = 0
     for function in find_counted(program):
         for each in function.instructions.values():
-            if is_free(each) or (each.opcode in CALLERS and each.opcode != "async-start"):
+            if is_free(each) or is_call(each):
                 continue
             if each.opcode.endswith(ASYNCHRONOUS):
                 beside += times[function.name] * (not each.opcode.endswith("-done"))
@@ -177,12 +177,17 @@ def count_instructions(text: str) -> dict[str, int]:
     }
 
 
+def is_call(instruction: Instruction) -> bool:
+    """Tell whether an instruction is what it calls, and nothing beside."""
+    return instruction.opcode in CALLERS and instruction.opcode != "async-start"
+
+
 def longest_chain(function: Function, program: Program) -> int:
     """Return how many instructions of a function wait for each other at most."""
     length: dict[str, int] = {}
     for each in function.instructions.values():
         own = 0 if is_free(each) or each.opcode.endswith("-done") else 1
-        if each.opcode in CALLERS and each.opcode != "async-start":
+        if is_call(each):
             rounds = count_rounds(each, function, program) if each.opcode == "while" else 1
             inside = (longest_chain(program[name], program) for name in each.callees())
             own = (1 if rounds is None else rounds) * max(inside)
