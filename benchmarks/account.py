@@ -111,9 +111,8 @@ def least(
 # --- Bytes, by compiling --------------------------------------------------------------------------
 
 
-def account_bytes(text: str) -> dict[Place, float]:
+def account_bytes(program: Program) -> dict[Place, float]:
     """Return the bytes of HBM that a TPU program moves, by place."""
-    program = read_program(text)
     times = count_runs(program).times
     found: dict[Place, float] = defaultdict(float)
     scopes: dict[str, str] = {}  # of functions that are called
@@ -149,13 +148,12 @@ def scope_of(instruction: Instruction, function: Function, users: dict[str, list
 # --- Instructions, by compiling -------------------------------------------------------------------
 
 
-def count_instructions(text: str) -> dict[str, int]:
+def count_instructions(program: Program) -> dict[str, int]:
     """Count what a TPU program runs, loops round by round, without new names for what there is.
 
     Returns, by a description: moves that go on beside other work, all the others, those of them
     that move few bytes of HBM, and the most that wait for each other.
     """
-    program = read_program(text)
     times = count_runs(program).times
     beside = others = small = 0
     for function in find_counted(program):
@@ -301,10 +299,10 @@ def print_bytes(config: ConfigDict, topology: str) -> None:
     target = find_target(topology)
     config = prepare(config, target)
     step = trace_step(config, target)
-    text = optimize(config, target).text
+    program = read_program(optimize(config, target).text)
     needed = least(step.traced, step.state.params, step.devices, lambda flops, moved: moved)
-    print(table(account_bytes(text), needed, "GB", 1e9))
-    counts = count_instructions(text).items()
+    print(table(account_bytes(program), needed, "GB", 1e9))
+    counts = count_instructions(program).items()
     print(f"\ninstructions: {', '.join(f'{name} {count:,}' for name, count in counts)}")
 
 

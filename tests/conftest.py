@@ -18,6 +18,8 @@ if version("jaxlib").startswith("0.10."):  # a JAX that does not know a flag end
     # It saves a quarter of the rest for a training step, less for others.
     os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# PyTorch's threads wait for each other without letting go of cores that other workers need.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import jax  # noqa: E402
 import numpy as np  # noqa: E402

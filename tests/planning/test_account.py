@@ -12,6 +12,7 @@ import pytest
 from benchmarks import account
 from benchmarks.account import Place
 from ugatit_jax.devices.sharding import make_mesh, replicated
+from ugatit_jax.planning.hlo import read_program
 from ugatit_jax.planning.topology import find_target
 
 MIB = 2**20
@@ -60,7 +61,7 @@ def test_bytes_are_told_by_place(world_of_libtpu: None) -> None:
     big = jax.ShapeDtypeStruct((8192, 8192), jnp.float32)  # larger than the memory on a chip
     with jax.set_mesh(mesh):
         jitted = jax.jit(step, in_shardings=replicated(mesh), out_shardings=replicated(mesh))
-        found = account.account_bytes(jitted.lower(big, big).compile().as_text())
+        found = account.account_bytes(read_program(jitted.lower(big, big).compile().as_text()))
     # One loop may do both, and is then told by its last operation.
     assert sum(found.values()) in (4 * 256 * MIB, 5 * 256 * MIB)
     assert set(found) <= {UPDATE, REFRESH}
@@ -82,7 +83,9 @@ def test_instructions_are_counted_and_how_many_wait_for_each_other(
     shape = jax.ShapeDtypeStruct((256, 256), jnp.float32)
     with jax.set_mesh(mesh):
         jitted = jax.jit(function, in_shardings=replicated(mesh), out_shardings=replicated(mesh))
-        found = account.count_instructions(jitted.lower(shape, shape).compile().as_text())
+        found = account.count_instructions(
+            read_program(jitted.lower(shape, shape).compile().as_text())
+        )
     assert 12 <= found["all others"] < 64  # twelve products; a loop counts, compares and copies
     assert found["the longest chain"] in chain
 
