@@ -30,7 +30,7 @@ from ugatit_jax.data import datasets
 from ugatit_jax.devices.runtime import set_up_jax
 from ugatit_jax.interop.import_weights import read_weights, write_run
 
-CONTESTANTS = {"ours": "ours", "paper": "light", "pytorch": "light"}  # by variant of the config
+CONTESTANTS = ("ours", "paper", "pytorch")
 
 
 def peer_of(config: ConfigDict) -> Peer:
@@ -82,8 +82,12 @@ def main() -> None:
     """Run the race."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     add_arguments(parser, minutes=30.0, seeds=[0, 1, 2])
+    parser.add_argument(
+        "--ours", default="ours", metavar="VARIANT", help="of the config, that is our recipe"
+    )
     args = parser.parse_args()
-    experiments = {name: f"{args.config}:{word}" for name, word in CONTESTANTS.items()}
+    variants = dict.fromkeys(CONTESTANTS, "light") | {"ours": args.ours}
+    experiments = {name: f"{args.config}:{word}" for name, word in variants.items()}
     configs = {name: config_of(it, 0, args.set) for name, it in experiments.items()}
 
     def trial(name: str) -> Trial:
@@ -96,7 +100,7 @@ def main() -> None:
             train_ours(experiments[name], seed, steps, args.set, run_dir)
 
     source = configs["ours"].data.source
-    Contest("benchmarks.race", list(CONTESTANTS), trial, train, source).hold(args)
+    Contest("benchmarks.race", CONTESTANTS, trial, train, source).hold(args)
 
 
 if __name__ == "__main__":
