@@ -4,9 +4,9 @@ python -m benchmarks.chaos --out runs/chaos
 
 Each start is a real `python -m ugatit_jax.main`, and each kill a SIGKILL: in a step, while a
 checkpoint is written, while KID is measured, while a grid is drawn, or at any time of the start. In
-which of them a process is, `told_main.py` tells. At the end, checkpoints, scalars, grids and KIDs
-have to be the same, bit for bit, and each to be there once. Then the same training changes its
-devices on the way, with losses that have to be the same but for rounding.
+which of them a process is, `killing/told_main.py` tells. At the end, checkpoints, scalars, grids
+and KIDs have to be the same, bit for bit, and each to be there once. Then the same training changes
+its devices on the way, with losses that have to be the same but for rounding.
 
 Networks are tiny: what is tried is all around them. Ends with status 1 if anything differs.
 """
@@ -28,7 +28,7 @@ import jax
 import numpy as np
 from PIL import Image
 
-from benchmarks.same_runs import compare, largest_change
+from benchmarks.killing.same_runs import compare, largest_change
 from ugatit_jax.console.errors import InputError, exit_on_input_error
 
 ROOT = Path(__file__).parents[1]
@@ -100,7 +100,7 @@ class Trial:
             }
         )
         self._command = [
-            *(sys.executable, "-m", "benchmarks.told_main"),
+            *(sys.executable, "-m", "benchmarks.killing.told_main"),
             f"--config={ROOT / 'configs' / 'default.py'}:{method}",
             *(f"--config.{name}={value}" for name, value in fields.items()),
         ]

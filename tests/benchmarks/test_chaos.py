@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks import chaos
 from benchmarks.chaos import Kill, Trial, try_kills
-from benchmarks.same_runs import compare, largest_change
+from benchmarks.killing.same_runs import compare, largest_change
 from ugatit_jax.training.events import EventFiles
 
 

@@ -1,6 +1,6 @@
 """`python -m ugatit_jax.main`, which tells a file what it is in; `chaos.py` kills it there.
 
-    PHASE=FILE python -m benchmarks.told_main --config=… --workdir=…
+    PHASE=FILE python -m benchmarks.killing.told_main --config=… --workdir=…
 
 The functions of a few modules are wrapped before the program begins, which knows nothing of it. A
 thread that looked at the program's stack from beside it ended it now and then with a segmentation

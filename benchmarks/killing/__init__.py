@@ -1,0 +1,1 @@
+"""What kills a training where it says that it is, and what compares what is left."""
