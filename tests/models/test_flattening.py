@@ -3,9 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import torch
 
-from ugatit_jax.models import Generator
 from ugatit_jax.models.flattening import OF_INPUT, OF_TRANSLATION, flatten
 
 
@@ -47,15 +45,3 @@ def test_a_fill_becomes_flat_and_its_edges_stay_where_they_are() -> None:
     found = flatten(jnp.asarray(moved + noise), pictures, 5) - moved
     assert np.abs(found).max() < np.abs(noise).max() / 3
     assert found.std() < noise.std() / 5
-
-
-def test_a_generator_flattens_what_it_adds_and_then_shrinks_it() -> None:
-    pictures, _ = drawing(2, (1, 16, 16, 3))
-    generator = Generator(base_width=4, residual_blocks=1, light=True, skip="full")
-    params = jax.jit(generator.init)(jax.random.key(0), pictures)
-    changes = jax.jit(generator.apply)(params, pictures).image - pictures
-    finishing = generator.clone(flatten=2, soft_threshold=0.02)
-    finished = jax.jit(finishing.apply)(params, pictures).image
-    expected = torch.tensor(plain(np.asarray(changes[0]), pictures[0], 2))
-    expected = pictures[0] + torch.nn.functional.softshrink(expected, 0.02).numpy()
-    np.testing.assert_allclose(finished[0], expected, atol=1e-5)

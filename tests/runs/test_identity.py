@@ -44,6 +44,7 @@ OTHERS: dict[str, Any] = {
     "model.shared_cam": True,
     "model.same_padding": True,
     "model.skip": "full",
+    "model.shifts": 2,
     "model.flatten": 5,
     "model.soft_threshold": 0.3,
     "model.rho_start": 1.0,
@@ -84,7 +85,8 @@ OTHERS: dict[str, Any] = {
     "checkpoint.keep_every": 0,
 }
 # How a training of the fields of `model` begins, which says nothing of what its parameters mean.
-BESIDE = {"model.initializer", "model.rho_start", "model.flatten", "model.soft_threshold"}
+BESIDE = {"model.initializer", "model.rho_start"}
+BESIDE |= {"model.shifts", "model.flatten", "model.soft_threshold"}
 
 Run = tuple[Path, Callable[[], ConfigDict]]
 

@@ -23,6 +23,7 @@ from ugatit_jax.methods.method import Batch, Context, Method, Params, Player, Te
 from ugatit_jax.models import (
     INITIALIZERS,
     Discriminator,
+    Finish,
     Generator,
     Judgement,
     Translation,
@@ -30,6 +31,7 @@ from ugatit_jax.models import (
     minimum_size,
     power_iteration,
     rematerialized,
+    translate,
 )
 
 SCALES = ("local", "global")
@@ -56,8 +58,7 @@ class UGATIT(Method):
     discriminators: dict[str, Discriminator]
     weights: ConfigDict  # the config's section `loss`
     image_size: tuple[int, int]
-    flatten: int = 0  # px; of what a generator changes, when it translates
-    soft_threshold: float = 0.0  # of that, then
+    finish: Finish  # of translations, when it translates
 
     carried = ("spectral",)
     returning = ("generator/cycle/a", "generator/cycle/b")
@@ -111,8 +112,7 @@ class UGATIT(Method):
             discriminators,
             config.loss,
             (height, width),
-            model.flatten,
-            model.soft_threshold,
+            Finish(model.shifts, model.flatten, model.soft_threshold),
         )
 
     @property
@@ -344,8 +344,7 @@ class UGATIT(Method):
         self, weights: Any, pictures: Array, direction: str, styles: Array | None = None
     ) -> tuple[Array, dict[str, Array]]:
         """Translate, and show where the generator looked."""
-        generator = self.generator.clone(flatten=self.flatten, soft_threshold=self.soft_threshold)
-        result = cast(Translation, generator.apply({"params": weights}, pictures))
+        result = translate(self.generator, weights, pictures, self.finish)
         return result.image, {} if result.heatmap is None else {"attention": result.heatmap}
 
     def judge(self, params: Params, other: Any, pictures: Array, domain: str) -> dict[str, Array]:

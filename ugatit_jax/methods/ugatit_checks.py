@@ -19,7 +19,8 @@ from ugatit_jax.models import (
 
 # What of `model` changes how a training begins or how pictures are finished, but not what its
 # parameters mean.
-_BESIDE = {"model.initializer", "model.rho_start", "model.flatten", "model.soft_threshold"}
+_BESIDE = {"model.initializer", "model.rho_start"}
+_BESIDE |= {"model.shifts", "model.flatten", "model.soft_threshold"}
 _RULES = (
     rules.at_least_one("model.base_width", "model.residual_blocks", "model.mlp_pool"),
     rules.not_negative(*(f"loss.{term}" for term in ("adversarial", "cycle", "identity", "cam"))),
@@ -29,6 +30,7 @@ _RULES = (
     rules.one_of("model.skip", SKIPS),
     rules.one_of("model.decoder_norm", DECODER_FORMS),
     rules.one_of("model.cam", CAM),
+    Rule(("model.shifts",), lambda v: v in (1, 2, 4), "1, 2 or 4"),
     Rule(("model.flatten",), lambda v: 0 <= v <= 16, "from 0 to 16"),
     Rule(("model.soft_threshold",), lambda v: 0 <= v < 2, "in [0, 2)"),
     Rule(("model.rho_margin",), lambda v: 0 <= v < 1, "in [0, 1)"),

@@ -25,6 +25,10 @@ FIELDS: dict[str, Any] = {
     # the paper; "full", the input, so that it begins near the identity, for domains that share
     # their layout; "low", the input's low frequencies alone.
     "model.skip": "none",
+    # When pictures are translated, not in the losses: the mean of their translations when they are
+    # moved by so many places along each side, 1, 2 or 4, which takes n² times as long. A generator
+    # leaves a grid of 4 px, of which it frees them.
+    "model.shifts": 1,
     # With a skip, when pictures are translated, not in the losses: what is added is averaged within
     # a window of so many px to each side, over pixels of the same fill, so that fills are as flat
     # as the input's. 0: is not. For drawings.

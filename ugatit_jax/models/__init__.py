@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from ugatit_jax.models.conventions import CAM, Conventions
 from ugatit_jax.models.discriminator import Discriminator, Judgement, minimum_size
+from ugatit_jax.models.finishing import Finish, translate
 from ugatit_jax.models.generator import SKIPS, Generator, Translation
 from ugatit_jax.models.layers import fan_in_uniform, power_iteration
 from ugatit_jax.models.normalization import DECODER_FORMS
@@ -21,6 +22,7 @@ __all__ = [
     "SKIPS",
     "Conventions",
     "Discriminator",
+    "Finish",
     "Generator",
     "Judgement",
     "Translation",
@@ -28,6 +30,7 @@ __all__ = [
     "minimum_size",
     "power_iteration",
     "rematerialized",
+    "translate",
 ]
 
 INITIALIZERS = {

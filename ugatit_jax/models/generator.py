@@ -13,7 +13,6 @@ from jax.typing import DTypeLike
 from ugatit_jax.models.attention import ClassAttention
 from ugatit_jax.models.conventions import Conventions
 from ugatit_jax.models.convolution import precision_of
-from ugatit_jax.models.flattening import flatten
 from ugatit_jax.models.layers import (
     Conv,
     Initializer,
@@ -49,16 +48,6 @@ SKIPS: dict[str, Callable[[Array], Array | None]] = {
 }
 
 
-def soft_threshold(change: Array, threshold: float) -> Array:
-    """Bring a change of pictures nearer to 0 by a threshold, but not beyond 0.
-
-    What was to stay stays exactly, and flat colours flat: noise of one or two levels of 255 on them
-    is, by KID, as far from them as another style of drawing is. Not in training, where it makes
-    room for noise of its size.
-    """
-    return jnp.sign(change) * jnp.maximum(jnp.abs(change) - threshold, 0)
-
-
 class Translation(NamedTuple):
     """What a generator returns."""
 
@@ -85,8 +74,6 @@ class Generator(nn.Module):
     dtype: DTypeLike = jnp.float32
     split_over: str | None = None  # the mapped axis that shares the rows of the MLP's first layer
     skip: str = "none"  # of SKIPS: what of the input is added to the last convolution's result
-    flatten: int = 0  # px around, within which what is added to it is averaged by fills; 0: is not
-    soft_threshold: float = 0.0  # of what is added to it, in the unit of pictures
 
     @property
     def adaptive(self) -> bool:
@@ -144,10 +131,6 @@ class Generator(nn.Module):
         skipped = SKIPS[self.skip](pictures.astype(x.dtype))
         if skipped is None:
             return Translation(jnp.tanh(x), cam_logits, heatmap)
-        if self.flatten:
-            x = flatten(x, pictures, self.flatten)
-        if self.soft_threshold:
-            x = soft_threshold(x, self.soft_threshold)
         return Translation(skipped + x, cam_logits, heatmap)
 
 
