@@ -118,6 +118,13 @@ def make_parser() -> Parser:
     )
     add("--cycle", action="store_true", help="also translate the translation back: DIR/cycle")
     add(
+        "--shifts",
+        type=int,
+        choices=(1, 2, 4),
+        help="average over so many places of the picture along each side, against a grid of 4 px; "
+        "takes N² times as long; U-GAT-IT alone; default: config.model.shifts",
+    )
+    add(
         "--styles",
         type=whole_number(1, MOST_STYLES),
         metavar="N",
@@ -191,7 +198,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from ugatit_jax.inference.translator import Translator
 
     set_up_jax()
-    translator, judge = Translator.load(args.run_dir, args.step), None
+    translator, judge = Translator.load(args.run_dir, args.step, shifts=args.shifts), None
     translator.check(options.direction, options.fit, options.cycle)
     if {args.styles, args.seed, args.style} != {None}:
         translator.check_styles(encoded=args.style is not None)
@@ -211,6 +218,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         f"{options.fit}, {aligner.describe()}" if aligner else options.fit,
         options.format,
         style=styled,
+        shifts=translator.method.shifts,
     )
     record = Record(args.out)
     todo = still_to_do(jobs, made, record, args.overwrite)

@@ -260,6 +260,7 @@ def test_what_was_made_otherwise_is_not_taken_for_done(
     assert "there is another picture and 1 more" in error and "direction a2b, now b2a" in error
     error = refused([*command, "--fit=pad", "--format=webp"], capsys)
     assert f"{out / '0.png'}: fit crop, now pad; format png, now webp: " in error
+    assert f"{out / '0.png'}: shifts 1, now 2" in refused([*command, "--shifts=2"], capsys)
     size = (folder / "0.png").stat().st_size
     Image.fromarray(noise(50, 60, 3)).save(folder / "0.png")
     now = (folder / "0.png").stat().st_size

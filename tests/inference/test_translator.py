@@ -21,7 +21,7 @@ from ugatit_jax.methods import build_method
 from ugatit_jax.methods.method import Method, weight_shapes
 from ugatit_jax.methods.state import TrainState
 from ugatit_jax.methods.ugatit import UGATIT
-from ugatit_jax.models import Generator
+from ugatit_jax.models import Finish, Generator, translate
 from ugatit_jax.runs.checkpoints import open_checkpoints, save
 
 HEIGHT, WIDTH = 16, 24
@@ -334,3 +334,15 @@ def test_type_and_devices_can_be_chosen(network: Network, run_dir: Path) -> None
     assert 0 < np.abs(rough - exact).max() < 16
     with pytest.raises(InputError, match="no dtype 'float16': choose auto, float32 or bfloat16"):
         Translator.load(run_dir, dtype="float16")
+
+
+def test_places_to_average_over_can_be_chosen(network: Network, run_dir: Path) -> None:
+    pictures = noise(3, HEIGHT, WIDTH, 3)
+    _, generator, params = network
+    x = jnp.asarray(pictures / 127.5 - 1, jnp.float32)
+    expected = translate(generator, params["a2b"], x, Finish(shifts=2)).image
+    found = Translator.load(run_dir, step=7, shifts=2)(pictures)
+    np.testing.assert_allclose(found, (np.asarray(expected) + 1) * 127.5, atol=0.51)
+    assert (Translator.load(run_dir, step=7)(pictures) != found).any()
+    with pytest.raises(InputError, match="shifts=3 of ugatit: 1, 2 or 4, of ugatit alone"):
+        Translator.load(run_dir, shifts=3)

@@ -156,6 +156,8 @@ def test_files_of_the_authors_become_a_run_that_translates_as_pytorch_does(
         theirs = nhwc(torch_networks()[name](x).detach().numpy())[0]
         ours = translator(picture, direction)
         np.testing.assert_allclose(ours, (theirs + 1) * 127.5, atol=0.51)
+    with pytest.raises(InputError, match="shifts=2 of cyclegan: 1, 2 or 4, of ugatit alone"):
+        Translator.load(run, shifts=2)
     (tmp_path / "latest_net_G_B.pth").unlink()
     with pytest.raises(SystemExit):
         import_weights.main([str(source), str(tmp_path / "other")])

@@ -4,8 +4,8 @@
 
 Copy this file, answer the questions in it, and give the copy to --config; or answer them on the
 command line, by the fields that are named. Any word takes the place of "light": `folder:pytorch` is
-the full network of the paper, `folder:light,ours` is for styles of drawing, `folder:cyclegan`
-another method.
+the full network of the paper, `folder:light,ours` is for styles of drawing, `folder:light,shapes`
+for faces and drawn faces, `folder:cyclegan` another method.
 """
 
 from ml_collections import ConfigDict

@@ -28,6 +28,7 @@ class Made:
 
     `source_bytes`: the size of the file that was translated, which tells it from most others of its
     name. `style`: by what seed it was drawn, or of what picture; "" for a method without styles.
+    `shifts`: along each side, that were averaged.
     """
 
     run: str
@@ -38,6 +39,7 @@ class Made:
     format: str
     source_bytes: int = 0
     style: str = ""
+    shifts: int = 1
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> "Made":
@@ -53,7 +55,7 @@ class Made:
     def differences(self, now: "Made") -> list[str]:
         """Say in what this differs from what would be made now; nothing if they are alike."""
         found = []
-        for name in ("direction", "fit", "format", "source_bytes", "style"):
+        for name in ("direction", "fit", "format", "source_bytes", "style", "shifts"):
             then, today = (getattr(x, name) for x in (self, now))
             if then != today:
                 found.append(f"{name.replace('_', ' ')} {then or 'none'}, now {today or 'none'}")

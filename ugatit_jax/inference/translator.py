@@ -21,7 +21,7 @@ from ugatit_jax.inference.mapped import BATCH, MappedTranslation, draw_style
 from ugatit_jax.methods import build_method
 from ugatit_jax.methods.directions import BACK
 from ugatit_jax.methods.method import Method
-from ugatit_jax.models import DTYPES
+from ugatit_jax.models import DTYPES, SHIFTS
 from ugatit_jax.runs.checkpoints import restore_weights
 from ugatit_jax.runs.steps import Step
 from ugatit_jax.runs.trained import open_model
@@ -99,19 +99,27 @@ class Translator:
         step: Step = None,
         dtype: str = "auto",
         devices: Sequence[jax.Device] | None = None,
+        shifts: int | None = None,
     ) -> Self:
         """Read the newest checkpoint of a run directory or an export, that of `step`, or 'best'.
 
         'emoji' is the model that comes with the program. It takes what translates alone, and its
         moving average where there is one. dtype: of the inputs of convolutions, 'float32' or
         'bfloat16'; 'auto': what the config says. devices: what to split batches over; None: all
-        local ones. Raises `InputError` where there is no such checkpoint.
+        local ones. shifts: as the field `model.shifts`; None: what the config says. Raises
+        `InputError` where there is no such checkpoint, and for a method without shifts.
         """
         if dtype not in ("auto", *DTYPES):
             raise InputError(f"no dtype {dtype!r}: choose auto, {' or '.join(DTYPES)}")
         config, step, weights = restore_weights(open_model(run_dir), step)
         if dtype != "auto":
             config.dtype = dtype
+        if shifts is not None:
+            if "shifts" not in config.model or shifts not in SHIFTS:
+                raise InputError(
+                    f"shifts={shifts!r} of {config.method}: 1, 2 or 4, of ugatit alone"
+                )
+            config.model.shifts = shifts
         return cls(build_method(config, mapped=True), step, weights, devices)
 
     @overload

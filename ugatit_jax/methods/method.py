@@ -103,6 +103,7 @@ class Method(abc.ABC):
     # What its networks compute in: parameters that devices share are sent to the others as such.
     dtype: DTypeLike = jnp.float32
 
+    shifts: int = 1  # of the pictures along each side, over which translations are averaged
     smallest_judged: int = 1  # px: the side of the smallest picture that `judge` takes
     image_size: tuple[int, int]  # (height, width) in px, of the training
 

@@ -129,6 +129,11 @@ class UGATIT(Method):
         return ugatit_fields.VARIANTS["light"] if self.generator.full else {}
 
     @property
+    def shifts(self) -> int:  # type: ignore[override]
+        """The field `model.shifts`."""
+        return self.finish.shifts
+
+    @property
     def looks(self) -> tuple[str, ...]:  # type: ignore[override]
         """The heat map of generators with class attention."""
         return ("attention",) if self.generator.conventions.generator_attends else ()

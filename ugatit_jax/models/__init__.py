@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from ugatit_jax.models.conventions import CAM, Conventions
 from ugatit_jax.models.discriminator import Discriminator, Judgement, minimum_size
-from ugatit_jax.models.finishing import Finish, translate
+from ugatit_jax.models.finishing import SHIFTS, Finish, translate
 from ugatit_jax.models.generator import SKIPS, Generator, Translation
 from ugatit_jax.models.layers import fan_in_uniform, power_iteration
 from ugatit_jax.models.normalization import DECODER_FORMS
@@ -19,6 +19,7 @@ from ugatit_jax.models.normalization import DECODER_FORMS
 __all__ = [
     "CAM",
     "DECODER_FORMS",
+    "SHIFTS",
     "SKIPS",
     "Conventions",
     "Discriminator",

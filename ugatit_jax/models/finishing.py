@@ -11,13 +11,14 @@ from jax import Array
 from ugatit_jax.models.flattening import flatten
 from ugatit_jax.models.generator import SKIPS, Generator, Translation
 
+SHIFTS = (1, 2, 4)
 PERIOD = 4  # px: a generator halves its maps twice, and treats pictures moved by this alike
 
 
 class Finish(NamedTuple):
     """How translations are finished, in this order; the last two with a skip alone.
 
-    shifts: by how many places along each side pictures are moved, 1, 2 or 4, and their translations
+    shifts: by how many places along each side pictures are moved, of SHIFTS, and their translations
     averaged. flatten: px around, within which what is added to the input is averaged by fills; 0:
     is not. soft_threshold: of what is added to it, in units of pictures in [-1, 1].
     """
