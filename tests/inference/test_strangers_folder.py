@@ -71,13 +71,13 @@ def test_files_that_vanish_or_change_after_they_were_found(
 ) -> None:
     load = Translator.load
 
-    def and_meanwhile(*args: Any) -> Translator:
+    def and_meanwhile(*args: Any, **options: Any) -> Translator:
         (folder / "0.png").unlink()
         (folder / "1.png").write_bytes((folder / "1.png").read_bytes()[:50])
         (folder / "2.png").unlink()
         os.mkfifo(folder / "2.png")
         picture(50, 10).save(folder / "3.png")
-        return load(*args)
+        return load(*args, **options)
 
     monkeypatch.setattr(Translator, "load", and_meanwhile)
     out = folder.parent / "out"
@@ -138,20 +138,23 @@ def test_heat_maps_that_somebody_made(tmp_path: Path, capsys: pytest.CaptureFixt
 def test_records_that_somebody_made(tmp_path: Path) -> None:
     whole = {
         "picture": "x.png", "run": "run", "step": 3, "weights": "0", "direction": "a2b",
-        "fit": "crop", "format": "png", "source_bytes": 9, "style": "",
+        "fit": "crop", "format": "png", "source_bytes": 9, "style": "", "shifts": 2,
     }  # fmt: skip
     lines = ["null", "[]", "3", "[" * 10**5, "9" * 5000, "{}"]
     for odd in (
         {"picture": 3}, {"picture": ""}, {"picture": None}, {"step": "3"}, {"step": True},
         {"run": 3}, {"format": "/../../x"}, {"format": ""}, {"format": None}, {"style": None},
-        {"source_bytes": 1.5}, {"more": 1}, {"weights": ["0"]},
+        {"source_bytes": 1.5}, {"shifts": "2"}, {"more": 1}, {"weights": ["0"]},
     ):  # fmt: skip
         lines.append(json.dumps(whole | {"picture": "odd.png"} | odd))
-    (tmp_path / "translated.jsonl").write_text("\n".join([*lines, json.dumps(whole)]) + "\n")
+    earlier = {name: x for name, x in whole.items() if name != "shifts"} | {"picture": "old.png"}
+    lines += [json.dumps(whole), json.dumps(earlier)]
+    (tmp_path / "translated.jsonl").write_text("\n".join(lines) + "\n")
     record = Record(tmp_path)
     assert record.of(Path("odd.png")) is None
     found = record.of(Path("x.png"))
     assert found is not None and {"picture": "x.png"} | dataclasses.asdict(found) == whole
+    assert record.of(Path("old.png")) == dataclasses.replace(found, shifts=1)
     for make in (os.mkfifo, lambda path: path.symlink_to("/dev/zero")):
         (tmp_path / "translated.jsonl").unlink()
         make(tmp_path / "translated.jsonl")
