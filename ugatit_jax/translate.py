@@ -120,7 +120,7 @@ def make_parser() -> Parser:
     add(
         "--shifts",
         type=int,
-        choices=(1, 2, 4),
+        choices=(1, 2, 4),  # models.SHIFTS, without JAX
         help="average over so many places of the picture along each side, against a grid of 4 px; "
         "takes N² times as long; U-GAT-IT alone; default: config.model.shifts",
     )
