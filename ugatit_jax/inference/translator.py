@@ -105,9 +105,9 @@ class Translator:
 
         'emoji' is the model that comes with the program. It takes what translates alone, and its
         moving average where there is one. dtype: of the inputs of convolutions, 'float32' or
-        'bfloat16'; 'auto': what the config says. devices: what to split batches over; None: all
-        local ones. shifts: as the field `model.shifts`; None: what the config says. Raises
-        `InputError` where there is no such checkpoint, and for a method without shifts.
+        'bfloat16'; 'auto': the config's. devices: what to split batches over; None: all local ones.
+        shifts: the field `model.shifts`; None: the config's. Raises `InputError` where there is no
+        such checkpoint, and for a method without shifts.
         """
         if dtype not in ("auto", *DTYPES):
             raise InputError(f"no dtype {dtype!r}: choose auto, {' or '.join(DTYPES)}")
@@ -116,9 +116,8 @@ class Translator:
             config.dtype = dtype
         if shifts is not None:
             if "shifts" not in config.model or shifts not in SHIFTS:
-                raise InputError(
-                    f"shifts={shifts!r} of {config.method}: 1, 2 or 4, of ugatit alone"
-                )
+                said = f"shifts={shifts!r} of {config.method}"
+                raise InputError(f"{said}: 1, 2 or 4, of ugatit alone")
             config.model.shifts = shifts
         return cls(build_method(config, mapped=True), step, weights, devices)
 

@@ -20,8 +20,13 @@ from ugatit_jax.models import (
 
 # What of `model` changes how a training begins or how pictures are finished, but not what its
 # parameters mean.
-_BESIDE = {"model.initializer", "model.rho_start"}
-_BESIDE |= {"model.shifts", "model.flatten", "model.soft_threshold"}
+_BESIDE = {
+    "model.initializer",
+    "model.rho_start",
+    "model.shifts",
+    "model.flatten",
+    "model.soft_threshold",
+}
 _RULES = (
     rules.at_least_one("model.base_width", "model.residual_blocks", "model.mlp_pool"),
     rules.not_negative(*(f"loss.{term}" for term in ("adversarial", "cycle", "identity", "cam"))),
